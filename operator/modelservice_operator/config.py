@@ -77,6 +77,13 @@ class Settings(BaseModel):
         default="info", description="debug, info, warning or error."
     )
     workers: int = Field(default=4, ge=1, le=64, description="ModelServices reconciled at the same time, 1 to 64.")
+    follow_at_once: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="ModelServices with runtimePolicy FollowOperator that are rolled out with this release's server at"
+        " the same time, 1 to 1000.",
+    )
     http_port: int = Field(
         default=8080, ge=1, le=65_535, description="Port of /healthz, /readyz and /metrics, 1 to 65535."
     )

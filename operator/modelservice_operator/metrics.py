@@ -65,11 +65,14 @@ class ConditionCollector(Collector):
     TYPES = ("Ready", "Available", "Stalled")
     """What alerts are made of."""
 
+    RUNTIME_CURRENT = "RuntimeCurrent"
+    """Told of those alone that have a server."""
+
     def __init__(self, services: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
         self._services = services
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """For each ModelService its conditions, 1 while one is True, and why it is not Ready."""
+        """For each ModelService its conditions, 1 while one is True, why it is not Ready, and what serves it."""
         family = GaugeMetricFamily(
             "modelservice_condition",
             "1 while a condition of a ModelService is True, else 0.",
@@ -80,13 +83,21 @@ class ConditionCollector(Collector):
             "1 while a ModelService is not Ready, with the reason of that condition.",
             labels=("namespace", "name", "reason"),
         )
+        servers = GaugeMetricFamily(
+            "modelservice_server_image",
+            "1 for the image of the server that answers for a ModelService.",
+            labels=("namespace", "name", "image"),
+        )
         for service in self._services():
             metadata = service["metadata"]
             conditions = {c["type"]: c for c in service.get("status", {}).get("conditions", ())}
             place = (metadata["namespace"], metadata["name"])
-            for kind in self.TYPES:
+            for kind in (*self.TYPES, *({self.RUNTIME_CURRENT} & conditions.keys())):
                 family.add_metric((*place, kind), conditions.get(kind, {}).get("status") == "True")
+            if image := service.get("status", {}).get("serverImage"):
+                servers.add_metric((*place, image), 1)
             if (ready := conditions.get("Ready")) is not None and ready["status"] != "True":
                 unready.add_metric((*place, ready["reason"]), 1)
         yield family
         yield unready
+        yield servers

@@ -17,10 +17,11 @@ from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Scale
 from modelservice_operator.domain.encoders import EncoderState, encoder_state, gone, settle
 from modelservice_operator.domain.jobs import StageJob
+from modelservice_operator.domain.judging import Readings
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.domain.rollout import rollout
+from modelservice_operator.domain.rollout import is_under_way, rollout
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
 from modelservice_operator.kinds import MODEL_SERVICE, SERVICE, ref_of
 from modelservice_operator.kube.port import KubePort, ProgressPort
@@ -30,6 +31,7 @@ from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.machinery.lookups import Lookups
 from modelservice_operator.machinery.names import Names
+from modelservice_operator.machinery.turns import Turns
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.observing import Observer
 from modelservice_operator.readings import Reader
@@ -87,6 +89,7 @@ class Reconciler:
         self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions, names=names)
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
         self._specs = Specs()
+        self._turns: Turns[Key] = Turns(limit=settings.follow_at_once, on_turn=on_change)
         self._failures: dict[Key, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -152,6 +155,7 @@ class Reconciler:
         self._diagnostician.forget(key)
         self._reader.forget(key)
         self._speaker.forget(Ref(MODEL_SERVICE, *key))
+        self._turns.leave(key)
 
     def _encoder(self, key: Key, spec: ModelServiceSpec) -> EncoderState | None:
         """How the encoder stands that a head is to be trained with; None where it asks none."""
@@ -182,7 +186,7 @@ class Reconciler:
             # While the data is not known, everything is kept.
             known = data if problem is None else DataState(problem=problem, known=False)
             readings = self._reader.read(key, spec, observed)
-            planned = plan(spec, observed, known, self._settings, now=self._clock.now(), readings=readings)
+            planned = self._decide(key, spec, observed, known, readings)
             if not planned.changes and planned.replicas is None:
                 return observed, known, planned, Outcome()
             outcome = await self._writer.carry_out(observed, planned.changes)
@@ -193,8 +197,24 @@ class Reconciler:
             scaled = await self._writer.scale(observed, scale)
             outcome = replace(outcome, failure=outcome.failure or scaled.failure)
         observed = replace(self._observer.observe(service), unsure=observed.unsure, scalers=observed.scalers)
-        planned = plan(spec, observed, known, self._settings, now=self._clock.now(), readings=readings)
-        return observed, known, planned, outcome
+        return observed, known, self._decide(key, spec, observed, known, readings), outcome
+
+    def _decide(
+        self, key: Key, spec: ModelServiceSpec, observed: Observed, data: DataState, readings: Readings
+    ) -> Plan:
+        """The plan; a newer operator's server is in it once the turn has come, and the turn ends with its rollout."""
+
+        def planned(*, may_follow: bool) -> Plan:
+            now = self._clock.now()
+            return plan(spec, observed, data, self._settings, now=now, readings=readings, may_follow=may_follow)
+
+        found = planned(may_follow=key in self._turns)
+        if found.waits:
+            return planned(may_follow=True) if self._turns.ask(key) else found
+        deployments = (observed.deployment, observed.canary.deployment if observed.canary else None)
+        if not found.changes and not any(map(is_under_way, deployments)):
+            self._turns.leave(key)
+        return found
 
     def _look_again(self, key: Key, observed: Observed, planned: Plan, outcome: Outcome) -> list[float]:
         """Seconds after which something may be another way that no event tells."""

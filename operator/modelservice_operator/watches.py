@@ -229,7 +229,7 @@ def job_of(obj: Mapping[str, Any]) -> Object:
 
 
 def pod_of(obj: Mapping[str, Any]) -> Object:
-    """A Pod: its node, the image that it mounts, what its serving container was told, and how it fares."""
+    """A Pod: its node, the image that it mounts, which server was told what, and how it fares."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     kept: Object = _parts(spec, "nodeName")
     if told := [one for one in map(_arguments, spec.get("containers") or ()) if one is not None]:
@@ -250,7 +250,7 @@ def _arguments(container: Mapping[str, Any]) -> Object | None:
         return None
     args, limits = container.get("args") or [], (container.get("resources") or {}).get("limits") or {}
     told = [one for one in args if str(one).startswith(_TOLD)]
-    kept: Object = {"name": SERVING_CONTAINER, **({"args": told} if sum(map(len, told)) <= ARGS_TEXT else {})}
+    kept: Object = _parts(container, "name", "image") | ({"args": told} if sum(map(len, told)) <= ARGS_TEXT else {})
     return {**kept, "resources": {"limits": {GPU: limits[GPU]}}} if GPU in limits else kept
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support import release as writer
+from tests.support.crd_compatibility import taken_away
 from tests.support.release import (
     CHECKSUMS,
     FAILURES,
@@ -30,6 +31,7 @@ from modelservice.families.torch_engine import load_torch_engine
 from modelservice.inference.engine import EngineLoader
 from modelservice.inference.onnx_engine import load_onnx_engine
 from modelservice.inference.predictor import Predictor
+from modelservice_operator.crd.crd import build_crd
 from modelservice_operator.domain.builders.record import parse_record
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.stages import pipeline
@@ -107,6 +109,12 @@ def test_custom_resources_are_valid_and_have_the_same_keys(release: Release, nam
     assert found == release.keys[name]["keys"]
 
 
+@pytest.mark.parametrize("release", RELEASES, ids=lambda one: one.folder.name)
+def test_the_crd_takes_what_its_crd_stored(release: Release) -> None:
+    old = yaml.safe_load((release.folder / "crd.yaml").read_text(encoding="utf-8"))
+    assert list(taken_away(old, build_crd())) == []
+
+
 @each("artifact")
 def test_artifacts_load_and_are_served_with_the_same_answers(release: Release, name: str) -> None:
     asked = release.answers[name]
@@ -160,9 +168,11 @@ def test_what_was_left_is_adopted_and_nothing_is_trained_or_restarted(release: R
     deployment = _json(release.folder / "deployments" / f"{name}.json")
     world = world_left_by(release, name, deployment)
     world.roll_out()
+    before = len(world.kube.writes)
     world.settle()
     assert_serves(world, release, name)
     assert world.one(DEPLOYMENT)["spec"]["template"] == deployment["spec"]["template"]
+    assert {kind for _, kind, _ in world.writes_since(before)}.isdisjoint({"Job", "ControllerRevision"})
 
 
 @each("recorded")
@@ -207,6 +217,7 @@ class TestWriter:
         write_release(folder, version="9.9", trained=("decision-tree.yaml",))
         (new,) = [Release(path) for path in tmp_path.iterdir()]
         test_nothing_of_it_was_touched(new)
+        test_the_crd_takes_what_its_crd_stored(new)
         for name in new.keys:
             test_custom_resources_are_valid_and_have_the_same_keys(new, name)
         assert list(new.answers) == ["decision-tree-train"]

@@ -273,32 +273,69 @@ def test_a_second_operator_stands_by_and_takes_over(fleet: Spaces, installation:
     installation.wait_leader()
 
 
-def test_other_images_of_the_runtime_and_a_rollback_restart_no_model_and_a_missing_one_is_said(
+def test_a_newer_runtime_and_a_rollback_restart_no_model_under_load_but_one_that_follows(
     fleet: Spaces, installation: Installation, api: Api, figures: list[Figure]
 ) -> None:
-    before, space = working(fleet), fleet[1]
-    try:
-        values = installation.values
-        missing = {image: {**values[image], "tag": "missing"} for image in ("trainerImage", "serverImage")}
-        installation.install(**missing)
-        wait_reconciled(installation, api)
-        assert working(fleet) == before
-        space.apply(config_map("new", IRIS), model_service("new", serving={"replicas": 0}))
-        since = time.monotonic()
-        space.wait("new", misses_its_image, what="says that the image is missing", seconds=30)
-        seconds = time.monotonic() - since
-        figures.append(at_most("image cannot be pulled: from apply to Ready's reason", seconds, "s", 10))
-        eventually(lambda: any("Image" in one["reason"] for one in space.events("new")), what="an event", seconds=5)
-    finally:
-        installation.roll_back()
-    space.wait_ready("new")
-    assert working(fleet).items() >= before.items()
-    space.kubectl("delete", "modelservice", "new")
+    """The newer server is this one under another name; the newer trainer is missing."""
+    pinned, follows = fleet
+    before, server = children(pinned), server_by_digest(pinned)
+    values = installation.values
+    newer = {"trainerImage": {**values["trainerImage"], "tag": "missing"}, "serverImage": server}
+    with (
+        keep_asking(pinned.address("iris"), "iris", ROWS, pause=0.05, most=10**4) as asked,
+        keep_asking(follows.address("iris"), "iris", ROWS, pause=0.05, most=10**4) as asked_too,
+    ):
+        try:
+            stood = children(follows)
+            installation.install(**newer)
+            wait_reconciled(installation, api)
+            assert (children(pinned), children(follows)) == (before, stood)
+            for space in fleet:
+                space.wait("iris", has_runtime("False", "Pinned"), what="says that a newer server is there")
+            follows.patch("iris", {"serving": {"runtimePolicy": "FollowOperator"}})
+            follows.apply(config_map("new", IRIS), model_service("new", serving={"replicas": 0}))
+            since = time.monotonic()
+            follows.wait("new", misses_its_image, what="says that the image is missing", seconds=30)
+            seconds = time.monotonic() - since
+            figures.append(at_most("image cannot be pulled: from apply to Ready's reason", seconds, "s", 10))
+            eventually(lambda: any("Image" in one["reason"] for one in follows.events("new")), what="event", seconds=5)
+            served = follows.wait("iris", has_runtime("True", "Current"), what="follows", seconds=60)["status"]
+            assert served["serverImage"].endswith(server["digest"])
+        finally:
+            installation.roll_back()
+        follows.wait_ready("new")
+        served = follows.wait("iris", has_runtime("True", "Current"), what="goes back", seconds=60)["status"]
+        assert served["serverImage"].endswith(f":{values['serverImage']['tag']}")
+        assert served["revision"] == 1
+        assert children(pinned) == before
+    for one in (asked, asked_too):
+        assert (one.failures, set(one.answers)) == ([], {200})
+    follows.patch("iris", {"serving": {"runtimePolicy": "Pinned"}})
+    follows.kubectl("delete", "modelservice", "new")
+    follows.wait_ready("iris")
 
 
-def working(fleet: Spaces) -> dict[tuple[str, str, str], str]:
-    """Versions of what works: what failed may try a new image."""
-    return {key: version for key, version in versions(fleet).items() if not key[2].startswith("broken")}
+def children(space: Space) -> dict[tuple[str, str], str]:
+    """Versions of all that serves iris in a namespace; the status alone may say that something newer is there."""
+    found = space.versions().items()
+    return {key: version for key, version in found if key[0] != MODEL_SERVICE.kind and key[1].startswith("iris")}
+
+
+def server_by_digest(space: Space) -> Object:
+    """Chart values for the image that serves, under another name: by its digest in the registry."""
+    (status,) = (
+        one for one in space.pods("iris", "serve")[0]["status"]["containerStatuses"] if one["name"] == SERVING_CONTAINER
+    )
+    repository, _, digest = status["imageID"].partition("@")
+    return {"repository": repository, "digest": digest}
+
+
+def has_runtime(status: str, reason: str) -> Callable[[Object], bool]:
+    def says_so(service: Object) -> bool:
+        said = condition(service, "RuntimeCurrent")
+        return (said.get("status"), said.get("reason")) == (status, reason)
+
+    return says_so
 
 
 def misses_its_image(service: Object) -> bool:

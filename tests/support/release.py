@@ -47,6 +47,8 @@ from modelservice_operator.objects import Key, Object
 
 RELEASED = ROOT / "tests" / "data" / "released"
 CHECKSUMS = "SHA256SUMS"
+CRD = ROOT / "manifests" / "crds" / "modelservice.dev_modelservices.yaml"
+"""As it is released."""
 TRAINED = (
     "minimal.yaml",
     "iris.yaml",
@@ -115,6 +117,7 @@ def write_release(folder: Path, *, version: str, trained: Sequence[str] = TRAINE
         (draft / part).mkdir(parents=True)
     for path in trained_samples():
         shutil.copyfile(path, draft / "resources" / f"{resource_name(path)}.yaml")
+    shutil.copyfile(CRD, draft / "crd.yaml")
     _write_json(draft / "keys.json", {resource_name(path): keys_of(path) for path in trained_samples()})
     for name, error in FAILURES.items():
         _write_report(draft / "reports" / f"failure-{name}.json", error.failure())

@@ -94,6 +94,8 @@ def _printer_columns() -> list[dict[str, Any]]:
         _column("Age", ".metadata.creationTimestamp", kind="date"),
         _column("Reason", f"{ready}.reason", wide=True),
         _column("Digest", ".status.digest", wide=True),
+        _column("Server", ".status.serverImage", wide=True),
+        _column("Runtime Current", '.status.conditions[?(@.type=="RuntimeCurrent")].status', wide=True),
         _column("Source", ".status.source", wide=True),
         _column("Encoder", ".status.encoder.name", wide=True),
         _column("Used By", ".status.usedBy", wide=True),

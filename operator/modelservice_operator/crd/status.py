@@ -37,6 +37,7 @@ class ConditionType(StrEnum):
     PROMOTED = "Promoted"
     SERVED = "Served"
     AUTOSCALED = "Autoscaled"
+    RUNTIME_CURRENT = "RuntimeCurrent"
     ARTIFACTS_PORTABLE = "ArtifactsPortable"
     RECORDS_READABLE = "RecordsReadable"
     SUSPENDED = "Suspended"
@@ -174,6 +175,9 @@ class ModelServiceStatus(Tolerant):
     revision: int | None = Field(default=None, ge=1, description="Number of the revision that answers requests.")
     last_revision: int | None = Field(default=None, ge=1, description="Highest number of a revision so far.")
     digest: Sha256 | None = Field(default=None, description="sha256 of the artifact that answers requests.")
+    server_image: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="Image of the server that answers requests."
+    )
     metric: ShortText | None = Field(
         default=None, description="Primary metric of what answers requests, such as accuracy 0.973."
     )

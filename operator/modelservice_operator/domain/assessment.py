@@ -12,6 +12,8 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.domain.attempts import StepState
 from modelservice_operator.domain.canary import Trial
+from modelservice_operator.domain.conditions import Finding
+from modelservice_operator.domain.currency import runtime_current
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diagnose import (
     CRASH_LOOP,
@@ -65,7 +67,7 @@ class Assessment:
     ``data_problem`` is what the owner of the data has to mend, ``stage_problem`` what keeps the pending stage, ``wait``
     what nothing is wrong with, but is waited for; ``encoder`` how the shared one stands, if one is asked, and
     ``encoder_gone`` that the one is not there which what serves asks; ``remarks`` what is another way than asked for,
-    and is lived with.
+    and is lived with. ``runtime`` is how current the server is, where there is one.
     """
 
     spec: ModelServiceSpec
@@ -82,6 +84,7 @@ class Assessment:
     promotion_problem: Problem | None
     serving_problem: Problem | None
     refused: Problem | None
+    runtime: Finding | None = None
     wait: str = ""
     remarks: tuple[str, ...] = ()
 
@@ -161,6 +164,7 @@ def assess(
         promotion_problem=_promotion_problem(planned.promotion),
         serving_problem=_first_problem(observed, diagnostics, now) if planned.serving else None,
         refused=diagnostics.refused,
+        runtime=runtime_current(spec, observed, planned, settings),
         wait=wait,
         remarks=(
             *([encoder_gone.message] if encoder_gone else []),

@@ -12,12 +12,19 @@ from modelservice_operator.domain.builders.record import numbered
 from modelservice_operator.domain.builders.serving import speaks_tls
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.judging import is_judged, serving_pods, tried_pods
-from modelservice_operator.domain.last_good import Choice, as_it_is, began, failure_of, last_good, step_of, steps_of
+from modelservice_operator.domain.last_good import (
+    Choice,
+    as_it_is,
+    began,
+    failure_of,
+    last_good,
+    step_of,
+    steps_of,
+    what_differs,
+)
 from modelservice_operator.domain.observe import Observed, ready_since
 from modelservice_operator.domain.records import Revision, TemplateRevision
-from modelservice_operator.domain.rollout import newest_pods, rollout
-from modelservice_operator.domain.template import is_deployed
-from modelservice_operator.domain.verdict import was_complete
+from modelservice_operator.domain.rollout import is_deployed, newest_pods, rollout, was_complete
 from modelservice_operator.domain.weights import Split, weights
 
 
@@ -47,7 +54,7 @@ class Trial:
         split, revision = self.split, self.candidate.revision
         what = f"revision {revision.number}"
         if revision.key == self.stable.revision.key:
-            what = f"{what} with another spec.serving"
+            what = f"{what} with {what_differs(self.candidate, self.stable)}"
         asked = f", {self.step.weight} % asked" if split.percent != self.step.weight else ""
         since = self.begun.obj["metadata"].get("creationTimestamp") if self.begun else None
         words = f"Canary {self.number}/{self.steps}: {split.percent} % ({split.canary} of {split.total} pods{asked})"

@@ -45,6 +45,8 @@ def findings(assessment: Assessment) -> list[Finding]:
         found.append(autoscaled(assessment.observed, autoscaling))
     elif assessment.observed.scalers:
         found.append(scaled_by_another(assessment.observed, assessment.spec.serving.replicas))
+    if assessment.runtime is not None:
+        found.append(assessment.runtime)
     if (portability := assessment.portability) is not None:
         found.append(
             Finding(

@@ -14,7 +14,10 @@ from modelservice_operator.domain.stores import settled_artifacts
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What is asked for, by whom, of which data, what is there, how its pods answer, and when that is decided."""
+    """What is asked for, by whom, of which data, what is there, how its pods answer, and when that is decided.
+
+    ``may_follow``: whether it is the turn of this ModelService to be rolled out with what a newer operator brings.
+    """
 
     spec: ModelServiceSpec
     observed: Observed
@@ -22,6 +25,7 @@ class Inputs:
     settings: Settings
     now: datetime
     readings: Readings
+    may_follow: bool = True
 
     @property
     def artifacts(self) -> Artifacts:

@@ -15,8 +15,8 @@ from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.judging import judge
 from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
-from modelservice_operator.domain.rollout import newest_pods
-from modelservice_operator.domain.template import choose_template, is_deployed, paced, stored_templates
+from modelservice_operator.domain.rollout import is_deployed, newest_pods
+from modelservice_operator.domain.template import choose_template, paced, stored_templates
 from modelservice_operator.domain.verdict import canary_failure, rollout_failure
 
 _WORDS = 512
@@ -27,7 +27,7 @@ class Choice:
     """A revision and the template of its pods.
 
     ``failed`` says why it is not what was asked for, which is ``instead_of``; None where it is. ``held``: it is left as
-    it is deployed, whatever the spec says by now.
+    it is deployed, whatever the spec says by now. ``waits``: a newer operator's template is next, when its turn comes.
     """
 
     revision: Revision
@@ -35,6 +35,7 @@ class Choice:
     instead_of: "Choice | None" = None
     failed: str | None = None
     held: bool = False
+    waits: bool = False
 
     @property
     def variant(self) -> tuple[str, str]:
@@ -55,15 +56,15 @@ def choose(inputs: Inputs, asked: Revision, *, known: bool) -> Choice:
         kept = as_it_is(observed, asked)
         if kept is not None:
             return kept
-    stored = choose_template(inputs.spec, observed, inputs.settings, asked)
-    choice = Choice(revision=asked, stored=stored)
+    stored, waits = choose_template(inputs, asked)
+    choice = Choice(revision=asked, stored=stored, waits=waits)
     if pinned:
         return choice  # a person knows better
     failed = _failed_before(observed, choice.variant) or _fails(inputs, choice)
     good = last_good(inputs, choice) if failed else None
     if good is None:
         return choice
-    stored = paced(good.stored, inputs.spec, observed, good.revision.record)
+    stored = paced(good.stored, inputs, good.revision.record)
     return Choice(revision=good.revision, stored=stored, instead_of=choice, failed=failed)
 
 
@@ -73,8 +74,12 @@ def hold(inputs: Inputs, current: Revision | None) -> Choice | None:
         return None
     if inputs.observed.deployment is not None:
         return as_it_is(inputs.observed, current)
-    stored = choose_template(inputs.spec, inputs.observed, inputs.settings, current)
-    return Choice(revision=current, stored=stored, held=True)
+    return Choice(revision=current, stored=choose_template(inputs, current).stored, held=True)
+
+
+def what_differs(one: Choice, other: Choice) -> str:
+    """What is another way in one of two choices of the same revision, in words."""
+    return "the server of this operator" if one.stored.asked == other.stored.asked else "another spec.serving"
 
 
 def failure_of(observed: Observed, variant: tuple[str, str]) -> TemplateRevision | None:

@@ -311,11 +311,28 @@ class Told(NamedTuple):
 
 def told(pod: Mapping[str, Any]) -> Told | None:
     """What the server of a pod, or of a pod template, is told; None where no container is ours."""
-    for container in pod.get("spec", {}).get("containers", ()):
-        if container.get("name") == SERVING_CONTAINER:
-            args = dict(str(argument).partition("=")[::2] for argument in container.get("args", ()))
-            return Told(key=key_of(args.get(MODEL, "")), digest=args.get(DIGEST, ""))
-    return None
+    if server_of(pod) is None:
+        return None
+    args = arguments_of(pod)
+    return Told(key=key_of(args.get(MODEL, "")), digest=args.get(DIGEST, ""))
+
+
+def server_of(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The container of a pod, or of a pod template, that is the server; None where no container is ours."""
+    containers: Iterable[Mapping[str, Any]] = pod.get("spec", {}).get("containers", ())
+    return next((one for one in containers if one.get("name") == SERVING_CONTAINER), None)
+
+
+def image_of(pod: Mapping[str, Any]) -> str | None:
+    """The image of its server; None where it is not known."""
+    return (server_of(pod) or {}).get("image")
+
+
+def arguments_of(pod: Mapping[str, Any]) -> dict[str, str]:
+    """The flags of its server, by name."""
+    arguments: Iterable[object] = (server_of(pod) or {}).get("args", ())
+    split = (str(argument).partition("=") for argument in arguments)
+    return {name: value for name, _, value in split}
 
 
 def _templates(objects: Iterable[Object]) -> Iterator[TemplateRevision]:

@@ -60,7 +60,8 @@ class Plan:
     is waited for, the comparison of the last one with what serves among them. ``desired`` is the result of the last
     one, once nothing is waited for; ``promotion`` tells which revision serves now: an older one while the desired one
     is made, or is not promoted; ``trial`` is a canary beside it. ``replicas`` is to be written into ``spec.serving``
-    (see ``handed_back``). ``keeps``: an older revision is kept for heads, whose end no event of ours tells.
+    (see ``handed_back``). ``keeps``: an older revision is kept for heads, whose end no event of ours tells. ``waits``:
+    a newer operator's server is to be rolled out, once it is the turn of this ModelService.
     """
 
     changes: Changes
@@ -71,6 +72,7 @@ class Plan:
     trial: Trial | None = None
     replicas: int | None = None
     keeps: bool = False
+    waits: bool = False
 
     @property
     def serving(self) -> Revision | None:
@@ -98,9 +100,12 @@ def plan(
     *,
     now: datetime,
     readings: Readings = MappingProxyType({}),
+    may_follow: bool = True,
 ) -> Plan:
     """Decide. Pure: the same picture, at the same time, gives the same plan."""
-    inputs = Inputs(spec=spec, observed=observed, data=data, settings=settings, now=now, readings=readings)
+    inputs = Inputs(
+        spec=spec, observed=observed, data=data, settings=settings, now=now, readings=readings, may_follow=may_follow
+    )
     steps = _steps(inputs)
     keys = tuple(state.step.key for state in steps)
     # What a later step came to needs no earlier one any more.
@@ -173,6 +178,7 @@ def plan(
         trial=trying,
         replicas=handed_back(spec.serving, observed) if serving else None,
         keeps=sharing.keeps,
+        waits=choice is not None and choice.waits,
     )
 
 

@@ -6,7 +6,7 @@ from modelservice.contract.serving import PinRevision
 from modelservice_operator.domain.attempts import StepState
 from modelservice_operator.domain.comparing import candidate_of
 from modelservice_operator.domain.inputs import Inputs
-from modelservice_operator.domain.last_good import Choice
+from modelservice_operator.domain.last_good import Choice, what_differs
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.requirements import Candidate, refusal
@@ -110,13 +110,16 @@ def rolled_back(promotion: Promotion, choice: Choice, *, stalled: bool) -> Promo
         choice: what serves instead, and why.
         stalled: whether nothing else is under way, so that only a change brings more.
     """
-    bad = choice.instead_of.revision if choice.instead_of else choice.revision
-    before = f"revision {choice.revision.number} serves again"
-    if bad.key == choice.revision.key:
+    bad, before = choice.instead_of or choice, f"revision {choice.revision.number} serves again"
+    what, again = f"revision {bad.revision.number}", "spec.serving or the model changes"
+    if bad.revision.key == choice.revision.key and bad.stored.asked == choice.stored.asked:
+        what, again = f"{what} with {what_differs(bad, choice)}", f"{again}, or the operator brings another one"
+        before = f"{before} with the one of before"
+    elif bad.revision.key == choice.revision.key:
         before = f"{before} as before spec.serving changed"
     words = (
-        f"the rollout of revision {bad.number} failed and was taken back, {before} ({choice.failed}); it is tried again"
-        " when spec.serving or the model changes, or once spec.serving.pinRevision names it"
+        f"the rollout of {what} failed and was taken back, {before} ({choice.failed}); it is tried again"
+        f" when {again}, or once spec.serving.pinRevision names it"
     )
     message = "; ".join(filter(None, (words, promotion.message)))
     return replace(promotion, reason=ROLLED_BACK, message=message, fails=stalled or promotion.fails)
@@ -133,7 +136,8 @@ def paused(promotion: Promotion, wanted: Choice | None, held: Choice | None) -> 
     serving = held.revision if held else None
     if wanted is None or (held is not None and wanted.variant == held.variant):
         return replace(promotion, serving=serving)
-    what = "another spec.serving" if serving and serving.key == wanted.revision.key else _words(wanted.revision)
+    same = held is not None and held.revision.key == wanted.revision.key
+    what = what_differs(wanted, held) if held is not None and same else _words(wanted.revision)
     stays = f"revision {serving.number} stays as it is" if serving else "nothing is rolled out"
     words = f"{what} waits until spec.serving.paused is false, {stays}"
     message = "; ".join(filter(None, (words, promotion.message)))

@@ -21,13 +21,19 @@ class StoredTemplate(Tolerant):
 
     While the inputs stay the same, this template is served whatever a newer operator would build: an upgrade of the
     operator restarts no model. ``recreate``: its pods start once the old ones ended, whose GPUs they need. ``history``
-    is what its pods are told of revisions, the same in each later template of the same revision.
+    is what its pods are told of revisions, the same in each later template of the same revision. Of a template that
+    follows the operator, ``inputs`` goes on with a point and the hash of what the operator made of them.
     """
 
     inputs: str
     template: dict[str, Any]
     recreate: bool | None = None
     history: History | None = None
+
+    @property
+    def asked(self) -> str:
+        """The hash of what the spec says of its pods, whatever an operator makes of it."""
+        return self.inputs.partition(".")[0]
 
 
 class ArtifactReference(Tolerant):

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 from modelservice_operator.constants import ANNOTATION_REPLICA_SET, GPU
-from modelservice_operator.domain.metadata import controller_uid
+from modelservice_operator.domain.metadata import controller_uid, covers
 from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.records import StoredTemplate
 from modelservice_operator.objects import Object
+
+AVAILABLE, EXCEEDED = "NewReplicaSetAvailable", "ProgressDeadlineExceeded"
+"""Reasons of a Deployment's condition Progressing: the rollout was complete once; its time is up."""
 
 _NO_GPU = f"Insufficient {GPU}"
 """The scheduler's words for a pod that no node has a GPU left for."""
@@ -41,6 +45,29 @@ def rollout(deployment: Object | None) -> Rollout | None:
     )
 
 
+def was_complete(deployment: Object) -> bool:
+    """Whether all pods of a Deployment's template were available once."""
+    return _progressing(deployment) == AVAILABLE
+
+
+def is_overdue(deployment: Object) -> bool:
+    """Whether the time is up in which pods of its template should have become available."""
+    return _progressing(deployment) == EXCEEDED
+
+
+def is_under_way(deployment: Object | None) -> bool:
+    """Whether pods of a template are being brought up still: not all were available once, and their time is not up."""
+    state = rollout(deployment)
+    if deployment is None or state is None:
+        return False
+    return not (state.current and (state.complete or was_complete(deployment) or is_overdue(deployment)))
+
+
+def is_deployed(stored: StoredTemplate, observed: Observed) -> bool:
+    """Whether a template is the Deployment's, whatever others added to that."""
+    return observed.deployment is not None and covers(observed.deployment["spec"].get("template"), stored.template)
+
+
 def newest_pods(observed: Observed) -> tuple[Object, ...]:
     """Pods of the Deployment's template as it is now; none before its controller has come to it."""
     state, deployment = rollout(observed.deployment), observed.deployment
@@ -57,6 +84,11 @@ def lacks_gpu(observed: Observed) -> bool:
     names = {pod["metadata"]["name"] for pod in newest}
     older = (pod for pod in observed.serving_pods if pod["metadata"]["name"] not in names)
     return 0 < wanted <= max((_gpus(pod) for pod in older if _holds_its_node(pod)), default=0)
+
+
+def _progressing(deployment: Object) -> str | None:
+    conditions = deployment.get("status", {}).get("conditions", ())
+    return next((one.get("reason") for one in conditions if one["type"] == "Progressing"), None)
 
 
 def _turn(obj: Object) -> str | None:

@@ -9,8 +9,7 @@ from modelservice_operator.domain.diff import Desired
 from modelservice_operator.domain.last_good import Choice, failure_of, proof, steps_of
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
-from modelservice_operator.domain.rollout import rollout
-from modelservice_operator.domain.template import is_deployed
+from modelservice_operator.domain.rollout import is_deployed, rollout
 
 
 def written(observed: Observed, choice: Choice) -> Iterator[Desired]:

@@ -17,7 +17,7 @@ from modelservice_operator.domain.conditions import Finding, to_conditions
 from modelservice_operator.domain.example import example_request
 from modelservice_operator.domain.findings import available, findings
 from modelservice_operator.domain.names import service_url
-from modelservice_operator.domain.observe import Observed, told
+from modelservice_operator.domain.observe import Observed, image_of, told
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.queueing import QUEUED
 from modelservice_operator.domain.records import Revision, metric_text
@@ -57,12 +57,13 @@ def _answers(observed: Observed) -> dict[str, Any]:
     """What answers requests, as ready pods tell by what they were started with; all None while none is ready."""
     served, service = observed.served, observed.child(SERVICE, observed.owner.name)
     if served is None:
-        return dict.fromkeys(("revision", "digest", "metric", "source", "encoder", "url", "example"))
+        return dict.fromkeys(("revision", "digest", "serverImage", "metric", "source", "encoder", "url", "example"))
     evaluation = served.record.evaluation
     url = service_url(observed.owner.name, observed.owner.namespace, tls=_has_tls(service)) if service else None
     return {
         "revision": served.number or None,
         "digest": served.digest,
+        "serverImage": image_of(observed.all_answering[-1]),
         "metric": metric_text(evaluation.primary_metric) if evaluation else None,
         "source": served.record.source,
         "encoder": served.record.encoder.model_dump(mode="json") if served.record.encoder else None,

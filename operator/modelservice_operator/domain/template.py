@@ -1,61 +1,68 @@
-"""Which pod template a revision is served with."""
+"""Which pod template a revision is served with, and whether a newer operator's takes its place."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.config import Settings
-from modelservice_operator.domain.builders.serving import build_serving_template, serving_inputs
+from modelservice.contract.keys import short_hash
+from modelservice.contract.server_flags import ENGINE, ENGINES
+from modelservice.contract.serving import Engine
+from modelservice_operator.constants import ANNOTATION_INPUTS
+from modelservice_operator.domain.builders.serving import build_serving_template, choose_engine, serving_inputs
 from modelservice_operator.domain.history import history_of
-from modelservice_operator.domain.metadata import covers
-from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.inputs import Inputs
+from modelservice_operator.domain.observe import Observed, arguments_of, image_of
 from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
-from modelservice_operator.domain.rollout import lacks_gpu
+from modelservice_operator.domain.rollout import (
+    is_deployed,
+    is_overdue,
+    lacks_gpu,
+    newest_pods,
+    rollout,
+    was_complete,
+)
+from modelservice_operator.domain.verdict import loops
+from modelservice_operator.objects import Object
 
 
-def choose_template(
-    spec: ModelServiceSpec, observed: Observed, settings: Settings, revision: Revision
-) -> StoredTemplate:
-    """The newest stored template for these inputs, else a new one.
+class Chosen(NamedTuple):
+    """A template; ``waits``: a newer operator's is to take its place, once it is the turn of this ModelService."""
 
-    So a newer operator, which would build another template, restarts nothing until the inputs change. What answers no
-    request, or waits for an image that is missing, has nothing to lose: it gets the newest template, which may mend it.
+    stored: StoredTemplate
+    waits: bool = False
+
+
+def choose_template(inputs: Inputs, revision: Revision) -> Chosen:
+    """What a revision is served with, by ``spec.serving.runtimePolicy``.
+
+    Pinned: the newest template that is stored for what the spec says of pods, else a new one with the image that the
+    revision is served by already. So a newer operator restarts nothing, and brings its image with a new revision only.
+    FollowOperator: what this operator builds. What never came to serve and fails, or waits for an image that is
+    missing, has nothing to lose: it gets the newest template at once, which may mend it.
     """
-    stored = _choose(spec, observed, settings, revision, serving_inputs(spec, settings, revision.record))
-    return paced(stored, spec, observed, revision.record)
+    spec, observed, record = inputs.spec, inputs.observed, revision.record
+    asked = serving_inputs(spec, inputs.settings, record)
+    fit = [] if _fails_to_start(observed, record) else _fit(observed, record)
+    kept, waits = next((one for one in fit if one.asked == asked), None), False
+    if kept is None or spec.serving.follows_operator:
+        built = _build(inputs, revision, kept=[] if spec.serving.follows_operator else fit)
+        if spec.serving.follows_operator:
+            built = _of_this_operator(built)
+        if kept is None or not _alike(kept, built):
+            waits = kept is not None and not (inputs.may_follow or _is_begun(observed, record, built))
+            kept = kept if waits and kept is not None else built
+    return Chosen(paced(kept, inputs, record), waits)
 
 
-def paced(stored: StoredTemplate, spec: ModelServiceSpec, observed: Observed, record: StageRecord) -> StoredTemplate:
+def paced(stored: StoredTemplate, inputs: Inputs, record: StageRecord) -> StoredTemplate:
     """The template with how it takes over: once its surge pods could have no GPU, old pods end first from then on.
 
     Unless the spec says how it is rolled out.
     """
+    observed = inputs.observed
     known = any(one.recreate for one in stored_templates(observed, record) if one.inputs == stored.inputs)
-    recreate = known or (spec.serving.rollout is None and lacks_gpu(observed) and is_deployed(stored, observed))
+    said = inputs.spec.serving.rollout is not None
+    recreate = known or (not said and lacks_gpu(observed) and is_deployed(stored, observed))
     return stored.model_copy(update={"recreate": recreate or None})
-
-
-def _choose(
-    spec: ModelServiceSpec, observed: Observed, settings: Settings, revision: Revision, inputs: str
-) -> StoredTemplate:
-    record, deployment = revision.record, observed.deployment
-    if deployment is not None and deployment.get("status", {}).get("availableReplicas", 0) > 0:
-        for stored in stored_templates(observed, record):
-            if stored.inputs == inputs and _image(stored) not in observed.missing_images:
-                return stored
-    # Told once: what is pruned later is to restart nothing, and what starts least of all.
-    told = next((one.history for one in stored_templates(observed, record) if one.history is not None), None)
-    history = history_of(revision, observed.revisions) if told is None else told
-    return build_serving_template(observed.owner, spec, settings, revision, observed.children, history=history)
-
-
-def is_deployed(stored: StoredTemplate, observed: Observed) -> bool:
-    """Whether a template is the Deployment's, whatever others added to that."""
-    return observed.deployment is not None and covers(observed.deployment["spec"].get("template"), stored.template)
-
-
-def _image(stored: StoredTemplate) -> str:
-    image: str = stored.template["spec"]["containers"][0]["image"]
-    return image
 
 
 def stored_templates(observed: Observed, record: StageRecord) -> Iterator[StoredTemplate]:
@@ -65,3 +72,81 @@ def stored_templates(observed: Observed, record: StageRecord) -> Iterator[Stored
             yield template.document.serving
     if record.serving is not None:
         yield record.serving
+
+
+def _fit(observed: Observed, record: StageRecord) -> list[StoredTemplate]:
+    """Stored templates that are not known to fail: the deployed one, then the others, the newest first."""
+    documents = (one.document for one in observed.templates)
+    failed = {one.serving.inputs for one in documents if one.key == record.key and one.failed is not None}
+    found = [
+        one
+        for one in stored_templates(observed, record)
+        if one.inputs not in failed and _image(one) not in observed.missing_images
+    ]
+    return sorted(found, key=lambda one: not is_deployed(one, observed)) if len(found) > 1 else found
+
+
+def _fails_to_start(observed: Observed, record: StageRecord) -> bool:
+    """Whether the pods of this key are none that ever came to serve, and end again and again or are late.
+
+    Those of a Deployment that was made anew, or of a cluster that starts again, are only on their way.
+    """
+    deployment, state = observed.deployment, rollout(observed.deployment)
+    if deployment is None or state is None or observed.deployed_key != record.key:
+        return False
+    if not state.desired or state.available or was_complete(deployment):
+        return False
+    return is_overdue(deployment) or any(map(loops, newest_pods(observed)))
+
+
+def _build(inputs: Inputs, revision: Revision, *, kept: list[StoredTemplate]) -> StoredTemplate:
+    """A new template, with the server's image of the newest one of those that are ``kept``, where one is the same."""
+    observed, record = inputs.observed, revision.record
+    # Told once: what is pruned later is to restart nothing, and what starts least of all.
+    told = next((one.history for one in stored_templates(observed, record) if one.history is not None), None)
+    engine = choose_engine(inputs.spec.serving, record)
+    return build_serving_template(
+        observed.owner,
+        inputs.spec,
+        inputs.settings,
+        revision,
+        observed.children,
+        history=history_of(revision, observed.revisions) if told is None else told,
+        image=next((_image(one) for one in kept if _engine(one) == engine), None),
+    )
+
+
+def _of_this_operator(built: StoredTemplate) -> StoredTemplate:
+    """The template under a name that tells what the operator makes of the inputs, too.
+
+    So its rollout is one of its own: pods tell which of the two they have, and a failure is of this one alone.
+    """
+    inputs = f"{built.inputs}.{short_hash(built.template, length=16)}"
+    return built.model_copy(update={"inputs": inputs, "template": _named(built.template, inputs)})
+
+
+def _alike(one: StoredTemplate, other: StoredTemplate) -> bool:
+    """Whether two templates make the same pods, whatever these say of what they were built from."""
+    return _named(one.template, "") == _named(other.template, "")
+
+
+def _named(template: Object, inputs: str) -> Object:
+    metadata = template["metadata"]
+    return {
+        **template,
+        "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), ANNOTATION_INPUTS: inputs}},
+    }
+
+
+def _is_begun(observed: Observed, record: StageRecord, stored: StoredTemplate) -> bool:
+    """Whether a template was written down before, as one to be rolled out, as a canary's, or as one that failed."""
+    documents = (one.document for one in observed.templates)
+    return any((one.key, one.serving.inputs) == (record.key, stored.inputs) for one in documents)
+
+
+def _image(stored: StoredTemplate) -> str | None:
+    return image_of(stored.template)
+
+
+def _engine(stored: StoredTemplate) -> Engine | None:
+    return ENGINES.get(arguments_of(stored.template).get(ENGINE, ""))

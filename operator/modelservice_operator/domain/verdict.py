@@ -7,20 +7,11 @@ from typing import Any
 from modelservice_operator.domain.diagnose import SERVING_SECTION, memory_limit_of, pod_problem
 from modelservice_operator.domain.observe import Observed, is_ready
 from modelservice_operator.domain.records import StoredTemplate
-from modelservice_operator.domain.rollout import newest_pods, rollout
-from modelservice_operator.domain.template import is_deployed
+from modelservice_operator.domain.rollout import AVAILABLE, EXCEEDED, is_deployed, newest_pods, rollout
 from modelservice_operator.objects import Object
 
 RESTARTS = 3
 """So often a container of a new pod ends before its rollout counts as failed, long before its deadline."""
-
-_AVAILABLE, _EXCEEDED = "NewReplicaSetAvailable", "ProgressDeadlineExceeded"
-"""Reasons of a Deployment's condition Progressing: the rollout was complete once; its time is up."""
-
-
-def was_complete(deployment: Object) -> bool:
-    """Whether all pods of a Deployment's template were available once."""
-    return bool(_conditions(deployment).get("Progressing", {}).get("reason") == _AVAILABLE)
 
 
 def rollout_failure(observed: Observed, key: str, stored: StoredTemplate) -> str | None:
@@ -32,9 +23,9 @@ def rollout_failure(observed: Observed, key: str, stored: StoredTemplate) -> str
     if deployment is None or state is None or not state.desired or not pods:
         return None
     progressing = _conditions(deployment).get("Progressing", {})
-    if progressing.get("reason") in (None, _AVAILABLE) or sum(map(is_ready, pods)) >= state.desired:
+    if progressing.get("reason") in (None, AVAILABLE) or sum(map(is_ready, pods)) >= state.desired:
         return None
-    if not (any(map(_loops, pods)) or _is_late(progressing, pods)):
+    if not (any(map(loops, pods)) or _is_late(progressing, pods)):
         return None
     if observed.deployed_key != key or not is_deployed(stored, observed):
         return None
@@ -57,7 +48,7 @@ def canary_failure(observed: Observed, stored: StoredTemplate, *, began: datetim
     said_since = datetime.fromisoformat(available.get("lastTransitionTime") or began.isoformat())
     missing = available.get("status") == "False" and (now - max(began, said_since)).total_seconds() >= deadline
     unready = sum(map(is_ready, pods)) < deployment["spec"].get("replicas", 1)
-    if any(map(_loops, pods)) or (unready and (missing or _is_late(progressing, pods))):
+    if any(map(loops, pods)) or (unready and (missing or _is_late(progressing, pods))):
         return _why(deployment, pods)
     return None
 
@@ -78,9 +69,10 @@ def _is_late(progressing: Mapping[str, Any], pods: Sequence[Object]) -> bool:
     """Whether the time of these pods is up: a ReplicaSet that is used again has the verdict on another one at first."""
     since = progressing.get("lastTransitionTime", "")
     made = (pod["metadata"].get("creationTimestamp", "") for pod in pods)
-    return progressing.get("reason") == _EXCEEDED and any(one < since for one in made)
+    return progressing.get("reason") == EXCEEDED and any(one < since for one in made)
 
 
-def _loops(pod: Object) -> bool:
+def loops(pod: Object) -> bool:
+    """Whether a container of a pod ended again and again."""
     containers = pod.get("status", {}).get("containerStatuses", ())
     return any(not one.get("ready") and one.get("restartCount", 0) >= RESTARTS for one in containers)

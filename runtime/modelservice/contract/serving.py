@@ -145,6 +145,13 @@ class Engine(StrEnum):
     TORCH = "Torch"
 
 
+class RuntimePolicy(StrEnum):
+    """What becomes of the server that a revision is served by, once the operator brings a newer one."""
+
+    PINNED = "Pinned"
+    FOLLOW_OPERATOR = "FollowOperator"
+
+
 class Grpc(Contract):
     """The protocols over gRPC, on port 9000 of the pods and the Service."""
 
@@ -322,6 +329,13 @@ class Serving(PodSettings, Access):
         description="Keeps what is deployed as it is: no other revision, a pinned one included, and no other settings"
         " of pods are rolled out. Default false.",
     )
+    runtime_policy: RuntimePolicy = Field(
+        default=RuntimePolicy.PINNED,
+        description="Pinned: a revision keeps the server image and pod template that it came to serve with, whatever"
+        " operator is installed; a change of other fields here rolls its pods on the same image. FollowOperator: those"
+        " of a newer operator are rolled out as rollout says, and taken back if they fail; a few ModelServices of the"
+        " cluster at a time. Default Pinned.",
+    )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
 
     @model_validator(mode="after")
@@ -335,6 +349,11 @@ class Serving(PodSettings, Access):
         if (target := scaling.target_queue_milliseconds) is not None and not low < target <= high / 2:
             raise ValueError(_QUEUE_BETWEEN.message)
         return self
+
+    @property
+    def follows_operator(self) -> bool:
+        """Whether a newer operator's server is rolled out by itself."""
+        return self.runtime_policy is RuntimePolicy.FOLLOW_OPERATOR
 
     @property
     def canary(self) -> Canary | None:

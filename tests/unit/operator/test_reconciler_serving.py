@@ -10,6 +10,7 @@ from tests.support.world import NAMESPACE, World, success, without_image
 
 from modelservice.contract.failure import About, Failure
 from modelservice.contract.signature import InputTensor, Output, Signature
+from modelservice_operator.domain.verdict import RESTARTS
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -75,23 +76,35 @@ def test_a_template_of_a_release_that_said_no_number_stays() -> None:
     assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["args"] == arguments
 
 
-def test_an_upgrade_mends_what_answers_no_request() -> None:
+def test_an_upgrade_mends_what_never_came_to_serve() -> None:
     world = World()
-    world.serve()
+    world.config_map()
+    world.service()
+    world.run_stages()
     world.roll_out(available=0)
     world.restart_operator(trainer_image="trainer:2", server_image="server:2")
     world.settle()
-    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "server:2"
+    assert server_image(world) == "server:1", "it may still come"
+    container = {"name": "server", "ready": False, "restartCount": RESTARTS, "state": {}}
+    world.serving_pod(ready=False, containerStatuses=[container])
+    deployment = world.one(DEPLOYMENT)
+    seen = {**deployment["status"], "observedGeneration": deployment["metadata"]["generation"]}
+    world.kube.store({**deployment, "status": seen})
+    world.settle()
+    assert server_image(world) == "server:2"
 
 
-def test_changed_serving_inputs_take_the_new_image_and_train_nothing() -> None:
+def server_image(world: World) -> str:
+    image: str = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"]
+    return image
+
+
+def test_changed_serving_inputs_train_nothing() -> None:
     world = World()
     world.serve()
-    world.restart_operator(trainer_image="trainer:2", server_image="server:2")
     world.service(serving={"resources": {"requests": {"cpu": "1000m"}}})
     world.settle()
     container = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]
-    assert container["image"] == "server:2"
     assert container["resources"]["requests"]["cpu"] == "1"
     assert len(world.all(JOB)) == 1
 
@@ -282,8 +295,8 @@ def test_a_rollout_to_a_missing_image_takes_the_next_one() -> None:
     world = World()
     world.serve()
     world.restart_operator(trainer_image="trainer:2", server_image="server:2")
-    world.service(serving={"batching": {"maxSize": 8}})
-    world.settle()
+    world.service(training={"epochs": 3})
+    world.run_stages()
     deployment = world.one(DEPLOYMENT)
     world.serving_pod(ready=False, **without_image("server:2"))
     world.settle()

@@ -64,6 +64,7 @@ _NOT_OF_PODS = {
     "rollout",
     "progress_deadline_seconds",
     "paused",
+    "runtime_policy",
 }
 """Fields of ``spec.serving`` that say how many pods there are, which, and who reaches them; not what each one is."""
 
@@ -76,6 +77,11 @@ def choose_engine(serving: Serving, record: StageRecord) -> Engine:
     if record.family not in GRADIENT_FAMILIES or record.compression is not None:
         return Engine.ONNX
     return serving.engine or (Engine.TORCH if GPU in serving.resources.limits else Engine.ONNX)
+
+
+def server_image(engine: Engine, settings: Settings) -> str:
+    """The image with an engine that comes with this operator."""
+    return settings.trainer_image if engine is Engine.TORCH else settings.server_image
 
 
 def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageRecord) -> str:
@@ -99,10 +105,11 @@ def build_serving_template(
     *,
     history: tuple[PastRevision, ...],
     stage: str = STAGE_SERVE,
+    image: str | None = None,
 ) -> StoredTemplate:
     """The pod template of a revision, with the hash of what it was built from, and what its pods tell of revisions.
 
-    ``stage`` is that of its labels.
+    ``stage`` is that of its labels; ``image`` that of its server, None for the one that comes with this operator.
     """
     record, serving = revision.record, spec.serving
     engine = choose_engine(serving, record)
@@ -140,7 +147,7 @@ def build_serving_template(
         serving,
         settings,
         name=SERVING_CONTAINER,
-        image=settings.trainer_image if engine is Engine.TORCH else settings.server_image,
+        image=image or server_image(engine, settings),
         args=server_arguments(flags),
         resources=merged_resources(serving.resources, DEFAULT_RESOURCES[engine]),
         mounts=[
