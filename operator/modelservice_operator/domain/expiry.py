@@ -54,12 +54,15 @@ def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collectio
     """
     observed = inputs.observed
     newest = {job.key: job for job in sorted(observed.deletions, key=_age)}
-    expired = {one.key: one for one in _expired(inputs, kept_keys, wanted_keys, begun=newest)}
+    named = frozenset(_named_by_the_spec(inputs))
+    going = _going(inputs, kept_keys, wanted_keys, begun=newest)
+    expired = {one.key: one for one in going if one.key not in named}
     void = {key for key, job in newest.items() if _ended(job) and (key not in expired or _went_well(job))}
     failed = {key: job for key, job in newest.items() if key in expired and _ended(job) and key not in void}
-    named = {key: keyed_name(observed.owner.name, key) for key in {*expired, *newest}}
     recorded = {one.key for one in observed.records}
-    kept: set[Name] = {(CONTROLLER_REVISION, named[key]) for key in expired if key not in void}
+    kept: set[Name] = {
+        (CONTROLLER_REVISION, keyed_name(observed.owner.name, key)) for key in {*expired, *named} - void
+    }
     kept |= {(JOB, job.name) for job in newest.values() if job.unfinished or job.key in recorded}
     due = (_next_try(inputs, key, newest.get(key)) for key in expired if key not in void)
     begin = next((job for job in due if job is not None), None)
@@ -72,22 +75,30 @@ def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collectio
     )
 
 
-def _expired(
+def _going(
     inputs: Inputs, kept_keys: Collection[str], wanted_keys: Collection[str], *, begun: Collection[str]
 ) -> Iterator[Revision]:
-    """Records of what is kept no more, or was begun to be deleted; and lies where this ModelService stores now.
-
-    The oldest come first. What the spec names by its address stays, as where a training goes on from weights of before.
-    """
-    observed, artifacts = inputs.observed, inputs.artifacts
-    if not artifacts.deletes:
-        return
-    store, said = store_of(artifacts), json.dumps(observed.service["spec"])
-    for one in sorted(observed.records, key=_made):
-        uri = one.record.artifact.uri
-        ours = uri == store.locate(artifacts, observed.owner, one.key).uri and uri not in said
-        if ours and (one.key not in kept_keys or (one.key in begun and one.key not in wanted_keys)):
+    """Records of what is kept no more, or was begun to be deleted; the oldest first."""
+    for one in sorted(_stored_here(inputs), key=_made):
+        if one.key not in kept_keys or (one.key in begun and one.key not in wanted_keys):
             yield one
+
+
+def _named_by_the_spec(inputs: Inputs) -> Iterator[str]:
+    """Keys of what the spec names by its address, as where a training goes on from weights of before."""
+    records = tuple(_stored_here(inputs))
+    said = json.dumps(inputs.observed.service["spec"]) if records else ""
+    return (one.key for one in records if one.record.artifact.uri in said)
+
+
+def _stored_here(inputs: Inputs) -> Iterator[Revision]:
+    """Records of what lies where this ModelService stores now, if that is to be deleted some day."""
+    observed, artifacts = inputs.observed, inputs.artifacts
+    if artifacts.deletes:
+        store = store_of(artifacts)
+        for one in observed.records:
+            if one.record.artifact.uri == store.locate(artifacts, observed.owner, one.key).uri:
+                yield one
 
 
 def _next_try(inputs: Inputs, key: str, job: StageJob | None) -> Object | None:

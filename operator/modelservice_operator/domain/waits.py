@@ -9,7 +9,7 @@ from modelservice_operator.domain.diagnose import is_stuck
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed, is_ready, told
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.kinds import JOB
+from modelservice_operator.kinds import JOB, ref_of
 from modelservice_operator.objects import Object
 
 _SHOWN = 3
@@ -21,7 +21,7 @@ def claim_problem(state: StepState, observed: Observed) -> Problem | None:
     if state.leaving is None:
         return None
     metadata, key = state.leaving["metadata"], state.step.key
-    if state.leaving["kind"] == JOB.kind:
+    if ref_of(state.leaving).kind == JOB:
         message = (
             f"Job {metadata['name']} deletes what is stored of {key}, which no revision needed: once it is gone, that is"
             " made again"

@@ -85,8 +85,11 @@ def test_the_chart_may_ask_for_it() -> None:
 
 def test_a_finalizer_that_cannot_be_written_is_said() -> None:
     world = World()
+    world.serve(artifacts=S3)
     world.kube.failures["apply", "ModelService"] = Forbidden("may not patch modelservices")
-    world.serve(artifacts=DELETE)
+    world.service(artifacts=DELETE)
+    for _ in range(3):
+        world.reconcile()
     assert world.ready() == ("False", "Forbidden")
     assert world.condition("Available")["status"] == "True"
     world.kube.failures.clear()
@@ -182,6 +185,8 @@ def test_nothing_is_decided_while_the_data_cannot_be_read() -> None:
     world = World()
     keys = {world.serve(artifacts=DELETE), next_revision(world, 2)}
     world.config_map(None)
+    world.settle()
+    assert world.ready()[0] == "False"
     world.service(artifacts=DELETE, training={"epochs": 2}, revisionHistoryLimit=1)
     world.settle()
     assert recorded(world) == keys
