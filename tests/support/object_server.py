@@ -106,11 +106,17 @@ class _Handler(Handler):
             status, code = server.refusals[0] if server.for_ever else server.refusals.pop(0)
             self.refuse(status, code)
         elif "list-type" in (query := parse_qs(url.query)):
-            self._list(unquote(url.path).strip("/"), query.get("prefix", [""])[0])
+            self._list(unquote(url.path).strip("/"), query.get("prefix", [""])[0], below="delimiter" not in query)
         elif (content := server.objects.get(unquote(url.path).lstrip("/"))) is None:
             self._miss(*server.missing)
         else:
             self.send_content(content, wanted, changed="PreconditionFailed")
+
+    def do_DELETE(self) -> None:
+        name = unquote(urlsplit(self.path).path).lstrip("/")
+        self.server.asked.append(f"DELETE {name}")
+        self.server.objects.pop(name, None)
+        self.answer(204, b"")
 
     def _miss(self, status: int, said: str) -> None:
         if status == http.HTTPStatus.OK:
@@ -118,10 +124,10 @@ class _Handler(Handler):
         else:
             self.refuse(status, said)
 
-    def _list(self, bucket: str, prefix: str) -> None:
+    def _list(self, bucket: str, prefix: str, *, below: bool) -> None:
         listed = "".join(
             f"<Contents><Key>{name}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>"
-            for name in names_in(self.server.objects, bucket, prefix)
+            for name in names_in(self.server.objects, bucket, prefix, below=below)
         )
         self.answer(200, f"<ListBucketResult>{listed}</ListBucketResult>".encode())
 

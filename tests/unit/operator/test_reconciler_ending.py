@@ -92,15 +92,6 @@ def test_a_policy_that_was_taken_back_just_before_lets_it_go() -> None:
     assert deletions(world) == []
 
 
-def test_finalizers_of_others_stay() -> None:
-    world, _ = deleted()
-    world.kube.objects[SERVICE]["metadata"]["finalizers"] = [FINALIZER]
-    world.settle()
-    end_deletion(world)
-    world.settle()
-    assert is_gone(world)
-
-
 def test_what_trains_is_stopped_first() -> None:
     world = World()
     first = world.serve(artifacts=DELETE)
