@@ -70,8 +70,6 @@ class Ender:
             _log.warning("artifacts left", namespace=owner.namespace, name=owner.name, message=left)
             await self._kube.record_event(observed.service, reason="ArtifactsLeft", message=message, warning=True)
         try:
-            await self._kube.apply(
-                build_finalizer(owner, there=False), uid=owner.uid, manager=FINALIZER_FIELD_MANAGER
-            )
+            await self._kube.apply(build_finalizer(owner, there=False), uid=owner.uid, manager=FINALIZER_FIELD_MANAGER)
         except Conflict:
             _log.info("gone already", namespace=owner.namespace, name=owner.name)

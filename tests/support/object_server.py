@@ -1,6 +1,7 @@
 """A small S3 server on the loopback, for tests of what a store answers: objects, parts of them, lists and refusals."""
 
 import hashlib
+import html
 import http.server
 import re
 import threading
@@ -21,6 +22,7 @@ class ObjectServer(http.server.ThreadingHTTPServer):
         refusals: status and S3 code of the next answers, one for each request; of the last one all that follow, where
             ``for_ever`` is set.
         missing: status and S3 code of the answer where no object is; with 200 a page that is given instead.
+        keeps: objects may not be deleted.
         asked: paths of all requests, with the range where one was asked for.
         access_keys: of all requests, as their signatures name them.
     """
@@ -33,6 +35,7 @@ class ObjectServer(http.server.ThreadingHTTPServer):
         self.refusals: list[tuple[int, str]] = []
         self.for_ever = False
         self.missing = (404, "NoSuchKey")
+        self.keeps = False
         self.asked: list[str] = []
         self.access_keys: list[str] = []
 
@@ -112,11 +115,19 @@ class _Handler(Handler):
         else:
             self.send_content(content, wanted, changed="PreconditionFailed")
 
-    def do_DELETE(self) -> None:
-        name = unquote(urlsplit(self.path).path).lstrip("/")
-        self.server.asked.append(f"DELETE {name}")
-        self.server.objects.pop(name, None)
-        self.answer(204, b"")
+    def do_POST(self) -> None:
+        """Objects of a bucket are deleted; those that may not be are named in an answer of 200."""
+        bucket = unquote(urlsplit(self.path).path).strip("/")
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        said = ""
+        for name in map(html.unescape, re.findall("<Key>(.*?)</Key>", body)):
+            self.server.asked.append(f"DELETE {bucket}/{name}")
+            if self.server.keeps:
+                said += f"<Error><Key>{name}</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
+            else:
+                self.server.objects.pop(f"{bucket}/{name}", None)
+                said += f"<Deleted><Key>{name}</Key></Deleted>"
+        self.answer(200, f"<DeleteResult>{said}</DeleteResult>".encode())
 
     def _miss(self, status: int, said: str) -> None:
         if status == http.HTTPStatus.OK:

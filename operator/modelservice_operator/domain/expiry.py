@@ -60,9 +60,7 @@ def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collectio
     void = {key for key, job in newest.items() if _ended(job) and (key not in expired or _went_well(job))}
     failed = {key: job for key, job in newest.items() if key in expired and _ended(job) and key not in void}
     recorded = {one.key for one in observed.records}
-    kept: set[Name] = {
-        (CONTROLLER_REVISION, keyed_name(observed.owner.name, key)) for key in {*expired, *named} - void
-    }
+    kept: set[Name] = {(CONTROLLER_REVISION, keyed_name(observed.owner.name, key)) for key in {*expired, *named} - void}
     kept |= {(JOB, job.name) for job in newest.values() if job.unfinished or job.key in recorded}
     due = (_next_try(inputs, key, newest.get(key)) for key in expired if key not in void)
     begin = next((job for job in due if job is not None), None)

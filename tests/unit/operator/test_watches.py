@@ -198,7 +198,9 @@ def test_of_metadata_only_what_is_ours_is_kept() -> None:
         assert kept["deletionTimestamp"] == "2026-01-01T00:00:00Z"
         assert "generateName" not in kept
     many = [*(f"theirs/{number}" for number in range(99)), FINALIZER]
-    assert watch_of(MODEL_SERVICE).transform(make(metadata={"finalizers": many}))["metadata"]["finalizers"] == [FINALIZER]
+    assert watch_of(MODEL_SERVICE).transform(make(metadata={"finalizers": many}))["metadata"]["finalizers"] == [
+        FINALIZER
+    ]
     too_long = make(metadata={"annotations": {ANNOTATION_APPLIED: "x" * 257}})
     assert watch_of(JOB).transform(too_long)["metadata"]["annotations"] == {}
 

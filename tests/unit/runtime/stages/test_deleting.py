@@ -35,7 +35,9 @@ def store(server: ObjectServer, *keys: str, below: str = BELOW) -> None:
             server.objects[f"{below}/{key}/{name}"] = b"x"
 
 
-def delete(tmp_path: Path, *keys: str, uri: str = "s3://models/team", name: str = "churn") -> tuple[int, Failure | None]:
+def delete(
+    tmp_path: Path, *keys: str, uri: str = "s3://models/team", name: str = "churn"
+) -> tuple[int, Failure | None]:
     """The exit code, and what is reported."""
     report = tmp_path / "report"
     code = run_deletion(uri=uri, namespace="shop", name=name, keys=keys, report=report, out=io.StringIO())
@@ -102,6 +104,14 @@ def test_a_store_that_refuses_is_told_with_the_remedy(server: ObjectServer, tmp_
     assert code == ExitCode.ORDER_INVALID
     assert failure is not None
     assert (failure.reason, failure.field) == ("StorageForbidden", "spec.artifacts.secretRef")
+    assert len(server.objects) == 3
+
+
+def test_rights_that_let_nobody_delete_are_told_too(server: ObjectServer, tmp_path: Path) -> None:
+    store(server, "aaaa2345")
+    server.keeps = True
+    code, failure = delete(tmp_path, "aaaa2345")
+    assert (code, failure and failure.reason) == (ExitCode.ORDER_INVALID, "StorageForbidden")
     assert len(server.objects) == 3
 
 
