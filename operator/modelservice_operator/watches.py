@@ -162,7 +162,7 @@ def stub_of(obj: Mapping[str, Any]) -> Object:
 
 
 def service_of(obj: Mapping[str, Any]) -> Object:
-    """A ModelService: its schema bounds it; of its finalizers those that mean something to us, however many there are."""
+    """A ModelService: its schema bounds it; of its finalizers those that mean something here, however many."""
     stub = stub_of(obj)
     finalizers = [one for one in obj["metadata"].get("finalizers") or () if one in _FINALIZERS]
     metadata = without(stub["metadata"], "finalizers") | ({"finalizers": finalizers} if finalizers else {})

@@ -1,4 +1,4 @@
-"""How a ModelService ends whose artifacts in object storage go with it: its finalizer waits for a Job, but not for long.
+"""How a ModelService ends whose artifacts in object storage go with it: a finalizer waits for a Job, but not for long.
 
 A deletion must never be stuck: what cannot be deleted soon stays where it is, and is said.
 """
@@ -49,14 +49,16 @@ def end(spec: ModelServiceSpec | None, observed: Observed, settings: Settings, *
     if not settled_artifacts(spec, settings).deletes or _is_orphaned(observed):
         return Ending(over=True)
     job = _final_job(observed)
-    if job is not None and job.phase is JobPhase.SUCCEEDED:
-        return Ending(over=True)
-    if job is not None and job.phase is JobPhase.FAILED:
-        return Ending(over=True, left=failure_words(job))
+    if job is not None and not job.unfinished:
+        return Ending(over=True, left="" if job.phase is JobPhase.SUCCEEDED else failure_words(job))
     if _since(observed) + PATIENCE <= now:
         return Ending(over=True, left=f"it was not done within {PATIENCE.seconds // 60} minutes")
+    return _next(spec, observed, settings, begun=job is not None)
+
+
+def _next(spec: ModelServiceSpec, observed: Observed, settings: Settings, *, begun: bool) -> Ending:
     unfinished = tuple(one for one in observed.jobs if one.unfinished)
-    if job is not None or unfinished:
+    if begun or unfinished:
         return Ending(stop=tuple(one for one in unfinished if one.phase is JobPhase.RUNNING))
     keys = sorted({*_keys(spec, observed, settings)})
     if not keys:

@@ -62,8 +62,8 @@ class Plan:
     is waited for, the comparison of the last one with what serves among them. ``desired`` is the result of the last
     one, once nothing is waited for; ``promotion`` tells which revision serves now: an older one while the desired one
     is made, or is not promoted; ``trial`` is a canary beside it. ``replicas`` is to be written into ``spec.serving``
-    (see ``handed_back``). ``keeps``: an older revision is kept for heads, whose end no event of ours tells. ``expiry`` is
-    what is done about artifacts that are kept no more.
+    (see ``handed_back``). ``keeps``: an older revision is kept for heads, whose end no event of ours tells. ``expiry``
+    is what is done about artifacts that are kept no more.
     """
 
     changes: Changes

@@ -23,8 +23,8 @@ def claim_problem(state: StepState, observed: Observed) -> Problem | None:
     metadata, key = state.leaving["metadata"], state.step.key
     if ref_of(state.leaving).kind == JOB:
         message = (
-            f"Job {metadata['name']} deletes what is stored of {key}, which no revision needed: once it is gone, that is"
-            " made again"
+            f"Job {metadata['name']} deletes what is stored of {key}, which no revision needed: once it is gone,"
+            " that is made again"
         )
         return Problem(reason="ArtifactBeingDeleted", message=message)
     serving = [pod for pod in observed.all_serving_pods if (said := told(pod)) and said.key == key and _is_placed(pod)]

@@ -1,4 +1,4 @@
-"""Deletes artifacts of one ModelService from object storage: the folders of the keys that are named, and nothing else."""
+"""Deletes artifacts of a ModelService from object storage: the folders of the keys that are named, and nothing else."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def run_deletion(*, uri: str, namespace: str, name: str, keys: Sequence[str], re
     for address in _addresses(uri, namespace, name, keys, failed):
         try:
             open_store(address).discard()
-        except Exception as error:  # noqa: BLE001 - the report needs whatever happened
+        except Exception as error:  # the report needs whatever happened
             log.write("notDeleted", address=address, message=str(error))
             failed.append(error)
         else:

@@ -1,4 +1,4 @@
-"""The reconciler's stories. What lies in object storage is deleted with its revision, where ``deletionPolicy`` says so."""
+"""The reconciler's stories. What lies in object storage goes with its revision, where ``deletionPolicy`` says so."""
 
 from typing import Any
 
@@ -224,7 +224,7 @@ def test_one_that_cannot_be_deleted_is_said_and_tried_again_and_keeps_no_other()
 
 
 def test_another_secret_tries_again_at_once() -> None:
-    world, first, second = begun()
+    world, _, second = begun()
     end_deletion(world, REFUSED)
     world.settle()
     rotated = DELETE | {"secretRef": {"name": "rotated"}}
