@@ -169,9 +169,9 @@ class Artifacts(OneOf):
     )
     deletion_policy: DeletionPolicy | None = Field(
         default=None,
-        description="Retain or Delete. Retain: what lies below uri stays for ever. Delete: a Job deletes what"
-        " lies under NAMESPACE/NAME/KEY there with its revision (see revisionHistoryLimit), and all of it with the ModelService,"
-        " which waits for that for at most 5 minutes. Default Retain. A change trains nothing.",
+        description="Retain or Delete. Retain: what lies below uri stays. Delete: a Job deletes what lies under"
+        " NAMESPACE/NAME/KEY with its revision (revisionHistoryLimit), and all of it with the ModelService, which waits"
+        " for that for at most 5 minutes. Default Retain. A change trains nothing.",
     )
     cache: ArtifactCache | None = Field(
         default=None,
