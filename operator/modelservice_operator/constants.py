@@ -69,6 +69,18 @@ STAGE_SERVE: Final = "serve"
 STAGE_KEEP: Final = "keep"
 """Its value on pods of an encoder's revision that answers on for heads, beside those that serve a newer one."""
 
+STAGE_DELETE: Final = "delete"
+"""Its value on pods that delete artifacts from object storage, and the second part of the names of their Jobs."""
+
+FINALIZER: Final = "modelservice.dev/artifacts"
+"""Keeps a ModelService until what it stored is deleted; only where ``artifacts.deletionPolicy`` asks for that."""
+
+ORPHANS: Final = "orphan"
+"""Kubernetes' own: whoever deletes with ``--cascade=orphan`` keeps the children, and all that they need."""
+
+FINALIZER_FIELD_MANAGER: Final = "modelservice-operator-finalizer"
+"""Holds that finalizer and nothing else of a ModelService, which is its author's."""
+
 OPERATOR_SELECTOR: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 """Selects on the server what the operator made."""
 

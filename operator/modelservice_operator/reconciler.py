@@ -1,6 +1,7 @@
 """One pass over one ModelService: read, decide, write, say. Level-triggered: it may end anywhere and run again."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from modelservice_operator.data_source import DataSource
 from modelservice_operator.data_watch import DataWatch
 from modelservice_operator.diagnostics import Diagnostician
 from modelservice_operator.domain.assessment import assess
+from modelservice_operator.domain.builders.finalizer import has_finalizer
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Scale
 from modelservice_operator.domain.encoders import EncoderState, encoder_state, gone, settle
@@ -23,6 +25,7 @@ from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.rollout import is_under_way, rollout
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
+from modelservice_operator.ending import Ender
 from modelservice_operator.kinds import MODEL_SERVICE, SERVICE, ref_of
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.cache import Cache
@@ -88,6 +91,7 @@ class Reconciler:
         names = Names(reads=kube, clock=clock)
         self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions, names=names)
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
+        self._ender = Ender(kube=kube, cache=cache, settings=settings, clock=clock)
         self._specs = Specs()
         self._turns: Turns[Key] = Turns(limit=settings.follow_at_once, on_turn=on_change)
         self._failures: dict[Key, int] = {}
@@ -104,7 +108,7 @@ class Reconciler:
         service = self._cache.get(Ref(MODEL_SERVICE, *key))
         if service is None or service["metadata"].get("deletionTimestamp"):
             self._forget(key)
-            return None
+            return None if service is None or not has_finalizer(service) else await self._end(service)
         try:
             spec = self._specs.read(service)
         except ValidationError as error:
@@ -143,6 +147,13 @@ class Reconciler:
         if not assessment.rolled_out or assessment.problem is not None:
             times.append(_LATE_SECONDS)
         return min(times, default=None)
+
+    async def _end(self, service: Object) -> float | None:
+        """Let a ModelService go that waits for what it stored to be deleted."""
+        spec = None
+        with suppress(ValidationError):
+            spec = self._specs.read(service)
+        return await self._ender.end(self._observer.observe(service), spec)
 
     @property
     def lookups(self) -> tuple[Lookups[Any, Any], ...]:
@@ -196,7 +207,7 @@ class Reconciler:
             scale = Scale(ref=ref_of(observed.service), replicas=planned.replicas, version=observed.version)
             scaled = await self._writer.scale(observed, scale)
             outcome = replace(outcome, failure=outcome.failure or scaled.failure)
-        observed = replace(self._observer.observe(service), unsure=observed.unsure, scalers=observed.scalers)
+        observed = replace(self._observer.observe(self._newest(service)), unsure=observed.unsure, scalers=observed.scalers)
         return observed, known, self._decide(key, spec, observed, known, readings), outcome
 
     def _decide(
@@ -215,6 +226,12 @@ class Reconciler:
         if not found.changes and not any(map(is_under_way, deployments)):
             self._turns.leave(key)
         return found
+
+    def _newest(self, service: Object) -> Object:
+        """The ModelService after what was written to it: with another version, but of the same spec."""
+        known = self._cache.get(ref_of(service))
+        same = [one["metadata"].get(name) for one in (service, known or service) for name in ("uid", "generation")]
+        return known if known is not None and same[:2] == same[2:] else service
 
     def _look_again(self, key: Key, observed: Observed, planned: Plan, outcome: Outcome) -> list[float]:
         """Seconds after which something may be another way that no event tells."""
@@ -236,6 +253,8 @@ class Reconciler:
         states = (rollout(observed.deployment), rollout(beside))
         if any(state is not None and not state.complete for state in states):
             seconds.append(_SOON_SECONDS)
+        if planned.expiry.again is not None:
+            seconds.append(max(_AT_LEAST_SECONDS, (planned.expiry.again - self._clock.now()).total_seconds()))
         if planned.trial is not None and planned.trial.until is not None:
             seconds.append(max(_AT_LEAST_SECONDS, (planned.trial.until - self._clock.now()).total_seconds()))
         return seconds

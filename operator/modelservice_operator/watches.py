@@ -21,6 +21,7 @@ from modelservice_operator.constants import (
     ENCODER_SUFFIX,
     ENDING_FIELD_MANAGER,
     FIELD_MANAGER,
+    FINALIZER,
     GPU,
     LABEL_CLAIM,
     LABEL_KEY,
@@ -31,6 +32,7 @@ from modelservice_operator.constants import (
     LABEL_TRACK,
     MANAGED_BY_LABEL,
     OPERATOR_SELECTOR,
+    ORPHANS,
     REPLICAS_FIELD_MANAGER,
     SERVING_CONTAINER,
 )
@@ -51,7 +53,7 @@ from modelservice_operator.kinds import (
     SERVICE,
     SERVICE_ACCOUNT,
 )
-from modelservice_operator.machinery.keep import NODES, clipped, metadata_of
+from modelservice_operator.machinery.keep import NODES, clipped, metadata_of, without
 from modelservice_operator.machinery.managed_fields import foreign_fields, scaled_by
 from modelservice_operator.machinery.watch import Watch, own_key
 from modelservice_operator.objects import Key, Kind, Object
@@ -95,6 +97,8 @@ _NOT_FOREIGN: Final = frozenset(
     {FIELD_MANAGER, REPLICAS_FIELD_MANAGER, ENDING_FIELD_MANAGER, "kube-controller-manager"}
 )
 """Us, and the cluster itself."""
+
+_FINALIZERS: Final = frozenset({FINALIZER, ORPHANS})
 
 _SINGLETONS: Final = (
     DEPLOYMENT,
@@ -162,8 +166,11 @@ def stub_of(obj: Mapping[str, Any]) -> Object:
 
 
 def service_of(obj: Mapping[str, Any]) -> Object:
-    """A ModelService: its schema bounds it."""
-    return {**_parts(obj, "spec", "status"), **stub_of(obj)}
+    """A ModelService: its schema bounds it; of its finalizers those that mean something here, however many."""
+    stub = stub_of(obj)
+    finalizers = [one for one in obj["metadata"].get("finalizers") or () if one in _FINALIZERS]
+    metadata = without(stub["metadata"], "finalizers") | ({"finalizers": finalizers} if finalizers else {})
+    return {**_parts(obj, "spec", "status"), **stub, "metadata": metadata}
 
 
 def child_of(obj: Mapping[str, Any], *, nodes: int = NODES) -> Object:

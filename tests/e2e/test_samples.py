@@ -21,7 +21,13 @@ from tests.support.e2e import Object, Space, condition, eventually, metrics, say
 from tests.support.pods import build_container, build_pod
 from tests.support.samples import SAMPLES, model_service, objects, sample_files, sample_rows, sample_table
 
-from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, JOB, PERSISTENT_VOLUME_CLAIM, POD
+from modelservice_operator.kinds import (
+    CONTROLLER_REVISION,
+    HORIZONTAL_POD_AUTOSCALER,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -155,7 +161,7 @@ def test_network_of_convolutions_over_http_and_grpc(space: Space) -> None:
     assert [label.decode() for label in answered] == labels[:20]
 
 
-@pytest.mark.story(60)
+@pytest.mark.story(110)
 def test_object_storage(space: Space) -> None:
     sample = SAMPLES / "object-storage.yaml"
     object_store.make_bucket("models")
@@ -175,6 +181,30 @@ def test_object_storage(space: Space) -> None:
     space.kubectl("delete", "modelservice", "iris-portable")
     eventually(lambda: not space.children(JOB, "iris-portable"), what="the end of its Jobs")
     assert object_store.object_names("models", uri.removeprefix("s3://models/")) == names
+    # Made again it finds them; and where it is asked for, they go with their revision, and with the ModelService.
+    service = next(one for one in described if one["kind"] == "ModelService")
+    service["spec"] |= {
+        "revisionHistoryLimit": 1,
+        "artifacts": service["spec"]["artifacts"] | {"deletionPolicy": "Delete"},
+    }
+    space.kubectl("apply", "-f", "-", input=yaml.safe_dump(service))
+    assert space.wait_ready("iris-portable")["status"]["revisions"][0]["uri"] == uri
+    service["spec"]["training"] = {"epochs": 3}
+    space.kubectl("apply", "-f", "-", input=yaml.safe_dump(service))
+    folders = f"team/{space.name}/iris-portable/"
+
+    def keys() -> set[str]:
+        return {name.split("/")[3] for name in object_store.object_names("models", folders)}
+
+    eventually(lambda: len(keys()) == 1 and status["key"] not in keys(), what="the end of the first revision")
+
+    def recorded() -> set[str]:
+        records = (one["data"] for one in space.children(CONTROLLER_REVISION, "iris-portable"))
+        return {record["key"] for record in records if record["kind"] == "StageRecord"}
+
+    eventually(lambda: recorded() == keys(), what="the end of its record")
+    space.kubectl("delete", "modelservice", "iris-portable")  # which waits for the finalizer
+    assert keys() == set()
 
 
 @pytest.mark.story(60)

@@ -230,6 +230,8 @@ class FakeKube:
         if ref.kind == DEPLOYMENT:
             result["spec"].setdefault("replicas", 1)
         stored = self._save(ref, result)
+        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
+            del self.objects[ref]  # the last finalizer held it
         self._stop_if(written=True)
         self.memory.put(ref.kind, stored)
         return stored

@@ -1,6 +1,7 @@
 """A small S3 server on the loopback, for tests of what a store answers: objects, parts of them, lists and refusals."""
 
 import hashlib
+import html
 import http.server
 import re
 import threading
@@ -21,6 +22,7 @@ class ObjectServer(http.server.ThreadingHTTPServer):
         refusals: status and S3 code of the next answers, one for each request; of the last one all that follow, where
             ``for_ever`` is set.
         missing: status and S3 code of the answer where no object is; with 200 a page that is given instead.
+        keeps: objects may not be deleted.
         asked: paths of all requests, with the range where one was asked for.
         access_keys: of all requests, as their signatures name them.
     """
@@ -33,6 +35,7 @@ class ObjectServer(http.server.ThreadingHTTPServer):
         self.refusals: list[tuple[int, str]] = []
         self.for_ever = False
         self.missing = (404, "NoSuchKey")
+        self.keeps = False
         self.asked: list[str] = []
         self.access_keys: list[str] = []
 
@@ -106,11 +109,25 @@ class _Handler(Handler):
             status, code = server.refusals[0] if server.for_ever else server.refusals.pop(0)
             self.refuse(status, code)
         elif "list-type" in (query := parse_qs(url.query)):
-            self._list(unquote(url.path).strip("/"), query.get("prefix", [""])[0])
+            self._list(unquote(url.path).strip("/"), query.get("prefix", [""])[0], below="delimiter" not in query)
         elif (content := server.objects.get(unquote(url.path).lstrip("/"))) is None:
             self._miss(*server.missing)
         else:
             self.send_content(content, wanted, changed="PreconditionFailed")
+
+    def do_POST(self) -> None:
+        """Objects of a bucket are deleted; those that may not be are named in an answer of 200."""
+        bucket = unquote(urlsplit(self.path).path).strip("/")
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        said = ""
+        for name in map(html.unescape, re.findall("<Key>(.*?)</Key>", body)):
+            self.server.asked.append(f"DELETE {bucket}/{name}")
+            if self.server.keeps:
+                said += f"<Error><Key>{name}</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
+            else:
+                self.server.objects.pop(f"{bucket}/{name}", None)
+                said += f"<Deleted><Key>{name}</Key></Deleted>"
+        self.answer(200, f"<DeleteResult>{said}</DeleteResult>".encode())
 
     def _miss(self, status: int, said: str) -> None:
         if status == http.HTTPStatus.OK:
@@ -118,10 +135,10 @@ class _Handler(Handler):
         else:
             self.refuse(status, said)
 
-    def _list(self, bucket: str, prefix: str) -> None:
+    def _list(self, bucket: str, prefix: str, *, below: bool) -> None:
         listed = "".join(
             f"<Contents><Key>{name}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>"
-            for name in names_in(self.server.objects, bucket, prefix)
+            for name in names_in(self.server.objects, bucket, prefix, below=below)
         )
         self.answer(200, f"<ListBucketResult>{listed}</ListBucketResult>".encode())
 

@@ -313,6 +313,16 @@ class World:
         condition = {"type": "Failed" if failed else "Complete", "status": "True", "reason": reason}
         self.kube.store({**job, "status": {"conditions": [condition]}})
 
+    def delete_service(self) -> None:
+        """Somebody deletes the ModelService, which goes at once unless a finalizer holds it."""
+        ref = Ref(MODEL_SERVICE, *self.key)
+        service = self.kube.objects[ref]
+        if service["metadata"].get("finalizers"):
+            marks = {"deletionTimestamp": self.clock.now().isoformat()}
+            self.kube.store({**service, "metadata": {**service["metadata"], **marks}})
+        else:
+            self.remove(ref)
+
     def finish_deletions(self) -> None:
         """Foreground deletion ends: pods first, then the Job. What a finalizer holds stays."""
         for ref, obj in list(self.kube.objects.items()):

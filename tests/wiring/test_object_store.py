@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import io
 import json
 import secrets
 import socket
@@ -33,6 +34,7 @@ from modelservice.contract.training import Checkpoint
 from modelservice.contract.work_order import WorkOrder
 from modelservice.inference.predictor import Predictor
 from modelservice.stages.base import Produced
+from modelservice.stages.deleting import run_deletion
 
 pytestmark = pytest.mark.cluster
 
@@ -125,6 +127,24 @@ def test_an_artifact_goes_there_and_comes_back(server: Server, address: str, tra
     assert below == {MANIFEST_FILE, *(object_name(name, entry) for name, entry in trained.manifest.files.items())}
     store.discard()
     assert store.load() is None
+
+
+def test_what_is_deleted_by_its_key_is_gone_and_its_neighbours_are_there(
+    address: str, trained: Produced, tmp_path: Path
+) -> None:
+    above, _, key = address.rpartition("/")
+    addresses = [address, f"{address}2", f"{above}/2{key}", f"{above}2/{key}"]
+    for one in addresses:
+        open_store(one).publish(trained.manifest, trained.files)
+        open_checkpoints(one).write("train", b"half")
+    names = {"uri": f"s3://{BUCKET}/team", "namespace": "default", "name": "iris", "report": tmp_path / "report"}
+    for _ in range(2):
+        assert run_deletion(**names, keys=[key], out=io.StringIO()) == 0  # type: ignore[arg-type]
+        found = [open_store(one).load() is not None for one in addresses]
+        assert found == [False, True, True, True]
+    assert open_checkpoints(address).read("train", limit=10) is None
+    assert open_checkpoints(addresses[1]).read("train", limit=10) == b"half"
+    assert not (tmp_path / "report").exists()
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])

@@ -20,8 +20,9 @@ from tests.wiring.test_operator import (  # noqa: F401
 )
 
 from modelservice.contract.serving import Serving
-from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME
+from modelservice_operator.constants import FIELD_MANAGER, FINALIZER, FINALIZER_FIELD_MANAGER, LABEL_NAME
 from modelservice_operator.context import Context
+from modelservice_operator.domain.builders.finalizer import build_finalizer
 from modelservice_operator.domain.builders.serving import build_deployment, selector_labels
 from modelservice_operator.domain.metadata import Owner, is_current, stamped
 from modelservice_operator.domain.records import Revision, StoredTemplate, record_of
@@ -50,6 +51,26 @@ async def test_an_apply_to_another_or_no_object_of_that_name_is_a_conflict(leadi
     found = await leading.kube.get(Ref(CONFIG_MAP, namespace, "a"))
     assert found is not None
     assert found["data"] == stored["data"]
+
+
+async def test_a_finalizer_comes_and_goes_beside_those_of_others(leading: Context, namespace: str) -> None:  # noqa: F811
+    made = model_service(namespace, "a")
+    theirs = {**made, "metadata": {**made["metadata"], "finalizers": ["example.com/theirs"]}}
+    stored = await leading.kube.apply(theirs, uid=None, manager="somebody")
+    owner = Owner(name="a", namespace=namespace, uid=stored["metadata"]["uid"])
+    said = {"uid": owner.uid, "manager": FINALIZER_FIELD_MANAGER}
+    both = await leading.kube.apply(build_finalizer(owner, there=True), **said)
+    assert set(both["metadata"]["finalizers"]) == {"example.com/theirs", FINALIZER}
+    await leading.kube.delete(Ref(MODEL_SERVICE, namespace, "a"), uid=owner.uid)
+    left = await leading.kube.apply(build_finalizer(owner, there=False), **said)
+    assert left["metadata"]["finalizers"] == ["example.com/theirs"]
+    assert left["spec"] == stored["spec"]
+    await leading.kube.apply(
+        {**made, "metadata": {**made["metadata"], "finalizers": []}}, uid=owner.uid, manager="somebody"
+    )
+    assert await leading.kube.get(Ref(MODEL_SERVICE, namespace, "a")) is None
+    with pytest.raises(Conflict):
+        await leading.kube.apply(build_finalizer(owner, there=False), **said)
 
 
 async def test_a_strategy_is_exchanged_for_the_other_and_back(leading: Context, namespace: str) -> None:  # noqa: F811

@@ -59,6 +59,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [modelservice.dev]
   resources: [modelservices]
   verbs: [get, list, watch]
+# The finalizer of those whose artifacts in object storage go with them, which no subresource holds.
+- apiGroups: [modelservice.dev]
+  resources: [modelservices]
+  verbs: [patch]
 - apiGroups: [modelservice.dev]
   resources: [modelservices/status]
   verbs: [patch]

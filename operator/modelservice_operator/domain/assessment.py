@@ -26,6 +26,7 @@ from modelservice_operator.domain.diagnose import (
 )
 from modelservice_operator.domain.drift import IMPOSED
 from modelservice_operator.domain.encoders import EncoderState
+from modelservice_operator.domain.expiry import AGAIN
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
@@ -41,7 +42,7 @@ from modelservice_operator.domain.waits import claim_problem, job_problem, servi
 from modelservice_operator.objects import Object
 
 _SHOWN = 3
-"""Additions that are named; the others are counted."""
+"""Additions, and artifacts, that are named; the others are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +188,10 @@ def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifact
         yield f"{ref.kind.kind} {ref.name}: {extra} {IMPOSED}"
     if len(left) > _SHOWN:
         yield f"{len(left) - _SHOWN} more additions are left"
+    again = f"it is tried again every {AGAIN.seconds // 60} minutes"
+    yield from (f"{words} ({again})" for words in planned.expiry.failed[:_SHOWN])
+    if len(planned.expiry.failed) > _SHOWN:
+        yield f"{len(planned.expiry.failed) - _SHOWN} more artifacts could not be deleted"
     strategy = (observed.deployment or {}).get("spec", {}).get("strategy", {}).get("type")
     if spec.serving.rollout is None and strategy == "Recreate":
         yield "its old pods ended before new ones started, since no node had a GPU for both (see spec.serving.rollout)"

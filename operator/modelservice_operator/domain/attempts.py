@@ -15,7 +15,7 @@ from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import ComparisonRecord, Revision, compared_artifact, record_of
 from modelservice_operator.domain.stages import Step
 from modelservice_operator.domain.stores import location_of, store_of
-from modelservice_operator.kinds import CONFIG_MAP, NETWORK_POLICY, SERVICE, ref_of
+from modelservice_operator.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, SERVICE, ref_of
 from modelservice_operator.objects import Object
 
 
@@ -76,7 +76,7 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
     step, observed = state.step, inputs.observed
     robbed = state.job if state.job and _was_robbed(state.job, step, inputs) else None
     counts = state.job is not None and robbed is None
-    if counts or observed.unreadable_record(step.key) is not None:
+    if counts or observed.unreadable_record(step.key) is not None or _is_deleted_by_a_job(state):
         return NextAttempt()
     objects = build_attempt(
         step,
@@ -98,6 +98,11 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
         return NextAttempt(unfit=unfit)
     store = (obj for obj in objects.store if obj not in unlike)
     return NextAttempt(objects=(*store, objects.order, *objects.peers, objects.job))
+
+
+def _is_deleted_by_a_job(state: StepState) -> bool:
+    """Whether a Job deletes what lies there, which would delete what is stored anew, too."""
+    return state.leaving is not None and ref_of(state.leaving).kind == JOB
 
 
 def _was_robbed(job: StageJob, step: Step, inputs: Inputs) -> bool:

@@ -5,9 +5,14 @@ Each fits in 63 characters for a service name of at most 40 and a stage's name o
 
 from typing import Final
 
-from modelservice_operator.constants import CANARY_SUFFIX, ENCODER_SUFFIX
+from modelservice.contract.keys import short_hash
+from modelservice_operator.constants import CANARY_SUFFIX, ENCODER_SUFFIX, STAGE_DELETE
+
+ALL: Final = "all"
+"""Attempt of the Job that deletes every artifact: no hash of an attempt is as short."""
 
 _JOB_PARTS: Final = 3
+_UID_LENGTH: Final = 8
 _DIGITS: Final = 10
 """Of a digest, in names."""
 
@@ -15,6 +20,20 @@ _DIGITS: Final = 10
 def job_name(service: str, *, stage: str, key: str, attempt: str) -> str:
     """Name of a Job and of the ConfigMap with its work order, which belongs to it alone."""
     return f"{service}-{stage}-{key}-{attempt}"
+
+
+def final_job_name(service: str, uid: str) -> str:
+    """Name of the Job that deletes all artifacts of the ModelService with this UID."""
+    return job_name(service, stage=STAGE_DELETE, key=short_hash(uid, length=_UID_LENGTH), attempt=ALL)
+
+
+def parse_deletion_name(service: str, name: str) -> tuple[str, str] | None:
+    """Key of the artifact that a Job of this name deletes (``ALL``: of each one), and its attempt; None for others."""
+    parsed = parse_job_name(service, name)
+    if parsed is None or parsed[0] != STAGE_DELETE:
+        return None
+    _, key, attempt = parsed
+    return (ALL if attempt == ALL else key), attempt
 
 
 def canary_name(service: str) -> str:

@@ -11,7 +11,7 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.keys import key_of
 from modelservice.contract.server_flags import DIGEST, MODEL
-from modelservice_operator.constants import SERVING_CONTAINER
+from modelservice_operator.constants import SERVING_CONTAINER, STAGE_DELETE
 from modelservice_operator.domain.builders.record import (
     is_comparison,
     is_template,
@@ -70,6 +70,7 @@ class Observed:
 
     ``children`` are what it owns. ``records`` are the results of stages that can be read, by number, ``comparisons``
     those of results with what served, ``templates`` the pod templates that are stored beside them, the oldest first;
+    ``jobs`` are those of stages, ``deletions`` those that delete artifacts from object storage;
     ``replica_sets`` and ``serving_pods`` those of our Deployment, the oldest first; ``canary`` is the Deployment beside
     it, while there is one; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that were
     made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded artifact
@@ -86,6 +87,7 @@ class Observed:
     comparisons: tuple[ComparisonRecord, ...] = ()
     templates: tuple[TemplateRevision, ...] = ()
     jobs: tuple[StageJob, ...] = ()
+    deletions: tuple[StageJob, ...] = ()
     deployment: Object | None = None
     replica_sets: tuple[Object, ...] = ()
     serving_pods: tuple[Object, ...] = ()
@@ -238,6 +240,7 @@ def observe(service: Object, children: Children) -> Observed:
         obj["metadata"]["name"]: _workload(obj, children.get(REPLICA_SET, ()), pods) for obj in ours.get(DEPLOYMENT, ())
     }
     workload = workloads.get(owner.name)
+    jobs = [parse_job(job, made_by.get(job["metadata"]["uid"], ()), service=owner.name) for job in ours.get(JOB, ())]
     return Observed(
         owner=owner,
         service=service,
@@ -246,9 +249,8 @@ def observe(service: Object, children: Children) -> Observed:
         unreadable=tuple(unreadable),
         comparisons=tuple(comparisons),
         templates=tuple(sorted(_templates(revisions), key=lambda template: template.number)),
-        jobs=tuple(
-            parse_job(job, made_by.get(job["metadata"]["uid"], ()), service=owner.name) for job in ours.get(JOB, ())
-        ),
+        jobs=tuple(job for job in jobs if job.stage != STAGE_DELETE),
+        deletions=tuple(job for job in jobs if job.stage == STAGE_DELETE),
         deployment=workload.deployment if workload else None,
         replica_sets=workload.replica_sets if workload else (),
         serving_pods=workload.pods if workload else (),

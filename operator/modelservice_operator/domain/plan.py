@@ -1,14 +1,15 @@
 """What to do: from what is desired and what is, the writes. A converged ModelService gives none."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ENDING_FIELD_MANAGER
+from modelservice_operator.constants import ENDING_FIELD_MANAGER, FINALIZER_FIELD_MANAGER
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
+from modelservice_operator.domain.builders.finalizer import build_finalizer, has_finalizer
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
 from modelservice_operator.domain.builders.job import build_end
 from modelservice_operator.domain.builders.record import build_comparison, build_record, is_template
@@ -17,7 +18,8 @@ from modelservice_operator.domain.builders.serving import build_canary, build_de
 from modelservice_operator.domain.canary import Trial, held_trial, stays_beside, trial
 from modelservice_operator.domain.comparing import comparison_state
 from modelservice_operator.domain.data import DataState
-from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
+from modelservice_operator.domain.diff import Apply, Changes, Desired, Lane, Part, Phase, diff
+from modelservice_operator.domain.expiry import Expiry, expire
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.judging import Readings
@@ -35,7 +37,7 @@ from modelservice_operator.domain.promotion import (
 )
 from modelservice_operator.domain.records import Revision, StoredTemplate
 from modelservice_operator.domain.replicas import handed_back, is_scaled, replicas_holder, serving_replicas
-from modelservice_operator.domain.retention import is_gone, retained
+from modelservice_operator.domain.retention import is_gone, kept_keys, retained
 from modelservice_operator.domain.rollout_records import kept_templates, tried, written
 from modelservice_operator.domain.sharing import share
 from modelservice_operator.domain.stages import Step, pipeline
@@ -61,7 +63,8 @@ class Plan:
     one, once nothing is waited for; ``promotion`` tells which revision serves now: an older one while the desired one
     is made, or is not promoted; ``trial`` is a canary beside it. ``replicas`` is to be written into ``spec.serving``
     (see ``handed_back``). ``keeps``: an older revision is kept for heads, whose end no event of ours tells. ``waits``:
-    a newer operator's server is to be rolled out, once it is the turn of this ModelService.
+    a newer operator's server is to be rolled out, once it is the turn of this ModelService. ``expiry`` is what is done
+    about artifacts that are kept no more.
     """
 
     changes: Changes
@@ -73,6 +76,7 @@ class Plan:
     replicas: int | None = None
     keeps: bool = False
     waits: bool = False
+    expiry: Expiry = field(default_factory=Expiry)
 
     @property
     def serving(self) -> Revision | None:
@@ -143,14 +147,16 @@ def plan(
         choice = trying.stable
     serving = _numbered(observed, choice.revision) if choice else None
     revisions = tuple(filter(None, (trying.candidate.revision if trying else None, serving)))
-    kept = retained(
+    kept = kept_keys(
         observed,
         desired_keys=keys,
         serving_key=serving.key if serving else None,
-        unfit=begin.unfit,
-        artifacts=inputs.artifacts,
         limit=spec.revision_history_limit,
         asked_keys=sharing.keys,
+    )
+    expiry = expire(inputs, kept_keys=kept, wanted_keys=keys)
+    stays = retained(
+        observed, keys=kept, known=bool(keys), unfit=begin.unfit, artifacts=inputs.artifacts, void=expiry.void
     )
     parts = (
         *_foundations(inputs, stays=choice.stored if choice and (choice.held or choice.instead_of) else None),
@@ -166,9 +172,11 @@ def plan(
         _serve(inputs, replace(choice, revision=serving)) if choice and serving else _waiting_to_serve(inputs),
         _try(inputs, trying) if trying else Part(),
         *sharing.parts,
-        Part(kept=frozenset(kept)),
+        expiry.part,
+        Part(kept=frozenset(stays)),
     )
     changes = diff(observed, parts)
+    changes = replace(changes, lanes=(*_finalizer(inputs), *changes.lanes))
     return Plan(
         changes=changes,
         promotion=replace(promotion, serving=serving),
@@ -179,7 +187,17 @@ def plan(
         replicas=handed_back(spec.serving, observed) if serving else None,
         keeps=sharing.keeps,
         waits=choice is not None and choice.waits,
+        expiry=expiry,
     )
+
+
+def _finalizer(inputs: Inputs) -> Iterator[Lane]:
+    """The finalizer, where it is to be there and is not, or the other way round."""
+    observed, asked = inputs.observed, inputs.artifacts.deletes
+    if asked != has_finalizer(observed.service):
+        said = build_finalizer(observed.owner, there=asked)
+        write = Apply(obj=said, uid=observed.owner.uid, manager=FINALIZER_FIELD_MANAGER)
+        yield Lane(actions=(write,), phase=Phase.FIRST)
 
 
 def _canary_stays(inputs: Inputs, choice: Choice | None, stands: Choice | None, *, known: bool, behind: bool) -> str:

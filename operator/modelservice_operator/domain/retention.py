@@ -19,24 +19,21 @@ from modelservice_operator.kinds import (
 from modelservice_operator.objects import Object
 
 
-def retained(
+def kept_keys(
     observed: Observed,
     *,
     desired_keys: Collection[str],
     serving_key: str | None,
-    unfit: Collection[Object],
-    artifacts: Artifacts,
     limit: int,
     asked_keys: Collection[str] = (),
-) -> Iterator[Name]:
-    """Children that stay as they are.
+) -> frozenset[str]:
+    """Keys of which everything stays as it is.
 
     Kept are the newest ``limit`` revisions, and all keys that are desired (those of parents included), served, still in
     a pod, worked on, or asked by heads; as many results that nothing was made of yet, so that a spec which is changed
     to and fro trains nothing twice; work orders of Jobs, and what their pods meet by; and while nothing is desired,
     because the data cannot be seen, all that was made. A record that cannot be read stays, and what is named as it is.
-    A record whose artifact is gone records nothing; one that is only on its way out may still be served. Names say what
-    belongs to a key, never labels, which anybody may change. A comparison stays with both that were compared.
+    A comparison stays with both that were compared.
     """
     newest = [*observed.revisions[-limit:], *_unused(observed)[-limit:]] if desired_keys else observed.records
     in_pods = {said.key for pod in observed.all_serving_pods if (said := told(pod))}
@@ -45,24 +42,42 @@ def retained(
     beside = observed.beside.deployed_key if observed.beside else None
     keys = {*desired_keys, serving_key, observed.deployed_key, beside, *in_pods, *worked_on, *unreadable, *asked_keys}
     keys |= {revision.key for revision in newest}
-    lost = {
+    keys |= {one.key for one in observed.comparisons if {one.candidate.key, one.current.key} <= keys}
+    return frozenset(key for key in keys if key)
+
+
+def retained(
+    observed: Observed,
+    *,
+    keys: Collection[str],
+    known: bool,
+    unfit: Collection[Object],
+    artifacts: Artifacts,
+    void: Collection[str] = (),
+) -> Iterator[Name]:
+    """Children of keys that stay as they are.
+
+    A record whose artifact is gone (``void``: or may be) records nothing; one that is only on its way out may still be
+    served. Names say what belongs to a key, never labels, which anybody may change. ``known``: something is desired.
+    """
+    lost = {keyed_name(observed.owner.name, key) for key in void}
+    lost |= {
         keyed_name(observed.owner.name, revision.key)
         for revision in observed.records
         if is_gone(revision.record, observed, artifacts)
     }
-    keys |= {one.key for one in observed.comparisons if {one.candidate.key, one.current.key} <= keys}
-    names = {keyed_name(observed.owner.name, key) for key in keys if key}
+    names = {keyed_name(observed.owner.name, key) for key in keys}
     gone = {obj["metadata"]["name"] for obj in unfit}
     for kind, objects in observed.children.items():
         for name in (obj["metadata"]["name"] for obj in objects):
             if name in names and not (name in lost if kind == CONTROLLER_REVISION else name in gone):
                 yield kind, name
-    if not desired_keys:
+    if not known:
         claims = observed.children.get(PERSISTENT_VOLUME_CLAIM, ())
         yield from ((PERSISTENT_VOLUME_CLAIM, claim["metadata"]["name"]) for claim in claims)
     for job in observed.jobs:
         yield from ((kind, job.name) for kind in (CONFIG_MAP, SERVICE, NETWORK_POLICY))
-        if not desired_keys:
+        if not known:
             yield JOB, job.name
 
 

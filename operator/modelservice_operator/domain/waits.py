@@ -10,7 +10,7 @@ from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed, is_ready, told
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.queueing import QUEUED, QueueSays, queue_of
-from modelservice_operator.kinds import WORKLOAD
+from modelservice_operator.kinds import JOB, WORKLOAD, ref_of
 from modelservice_operator.objects import Object
 
 _SHOWN = 3
@@ -22,6 +22,12 @@ def claim_problem(state: StepState, observed: Observed) -> Problem | None:
     if state.leaving is None:
         return None
     metadata, key = state.leaving["metadata"], state.step.key
+    if ref_of(state.leaving).kind == JOB:
+        message = (
+            f"Job {metadata['name']} deletes what is stored of {key}, which no revision needed: once it is gone,"
+            " that is made again"
+        )
+        return Problem(reason="ArtifactBeingDeleted", message=message)
     serving = [pod for pod in observed.all_serving_pods if (said := told(pod)) and said.key == key and _is_placed(pod)]
     pods = [*serving, *(pod for job in observed.jobs if job.key == key for pod in job.pods)]
     labelled = (

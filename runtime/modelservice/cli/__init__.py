@@ -1,6 +1,6 @@
-"""The command ``modelservice``: train, compress, pack, serve, inspect, predict, explain, cluster, completion, stage.
+"""The command ``modelservice``: train, compress, pack, serve, inspect, predict, explain, cluster, completion, and more.
 
-Each imports what it needs when it runs.
+``stage`` and ``delete-artifacts`` are what pods of the operator run. Each imports what it needs when it runs.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from modelservice.cli.cluster import add_cluster
 from modelservice.cli.common import complain, tell_keys
 from modelservice.cli.completion import add_completion, complete
 from modelservice.cli.compress import add_compress
+from modelservice.cli.delete_artifacts import add_delete_artifacts
 from modelservice.cli.inspect import add_inspect
 from modelservice.cli.pack import add_pack
 from modelservice.cli.serve import add_serve
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_cluster,
         add_completion,
         add_stage,
+        add_delete_artifacts,
     )
     for add in adding:
         add(commands)

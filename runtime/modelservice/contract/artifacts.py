@@ -44,6 +44,11 @@ _SECRET_OF_URI = Rule(
 _CACHE_OF_URI = Rule(
     "!has(self.cache) || has(self.uri)", "cache keeps what is downloaded from uri: set uri, or leave cache out"
 )
+_POLICY_OF_URI = Rule(
+    "!has(self.deletionPolicy) || has(self.uri)",
+    "deletionPolicy is of what lies below uri: set uri, or leave it out, since claims go with their revisions, and"
+    " images stay, which registries often let nobody delete: set a retention rule there",
+)
 _SOME_SIZE = Rule(
     "!has(self.size) || !quantity(string(self.size)).isLessThan(quantity('1'))", "size must be at least 1 byte"
 )
@@ -54,6 +59,13 @@ class AccessMode(StrEnum):
 
     READ_WRITE_ONCE = "ReadWriteOnce"
     READ_WRITE_MANY = "ReadWriteMany"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of artifacts that no revision needs any more."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
 
 
 def _check_size(size: str) -> None:
@@ -140,20 +152,26 @@ class Encryption(Contract):
 class Artifacts(OneOf):
     """Exactly one kind of artifact store."""
 
-    COMMON = frozenset({"secret_ref", "cache", "encryption"})
-    RULES = (_SECRET_OF_URI, _CACHE_OF_URI)
+    COMMON = frozenset({"secret_ref", "deletion_policy", "cache", "encryption"})
+    RULES = (_SECRET_OF_URI, _POLICY_OF_URI, _CACHE_OF_URI)
 
     volume_claim: VolumeClaim | None = Field(default=None, description="A claim for each stage key.")
     uri: ObjectUri | None = Field(
         default=None,
         description="Object storage: s3://, gs:// or az:// with a bucket and perhaps a folder. Artifacts are stored"
-        " below it, under namespace, name and key; any node can serve them, and they stay when the ModelService goes.",
+        " below it, under namespace, name and key; any node can serve them. deletionPolicy says how long they stay.",
     )
     image: ImageArtifacts | None = Field(default=None, description="Images in a registry; any node can serve them.")
     secret_ref: NameReference | None = Field(
         default=None,
         description="Secret whose keys are the standard variables of the store, such as AWS_ACCESS_KEY_ID,"
         " AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. Default: what the pods' ServiceAccount may.",
+    )
+    deletion_policy: DeletionPolicy | None = Field(
+        default=None,
+        description="Retain or Delete. Retain: what lies below uri stays. Delete: a Job deletes what lies under"
+        " NAMESPACE/NAME/KEY with its revision (revisionHistoryLimit), and all of it with the ModelService, which waits"
+        " for that for at most 5 minutes. Default Retain. A change trains nothing.",
     )
     cache: ArtifactCache | None = Field(
         default=None,
@@ -165,9 +183,18 @@ class Artifacts(OneOf):
         " before stays as it is, and trains nothing.",
     )
 
+    @property
+    def deletes(self) -> bool:
+        """Whether what is stored goes with its revision, and with the ModelService, although no child holds it."""
+        return self.deletion_policy is DeletionPolicy.DELETE
+
     @model_validator(mode="after")
     def _of_uri(self) -> Self:
-        for value, rule in ((self.secret_ref, _SECRET_OF_URI), (self.cache, _CACHE_OF_URI)):
+        for value, rule in (
+            (self.secret_ref, _SECRET_OF_URI),
+            (self.deletion_policy, _POLICY_OF_URI),
+            (self.cache, _CACHE_OF_URI),
+        ):
             if value is not None and self.uri is None:
                 raise ValueError(rule.message)
         return self

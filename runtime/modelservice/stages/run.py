@@ -38,6 +38,7 @@ from modelservice.stages.failures import TERMINATED, UNEXPECTED, TerminatedError
 from modelservice.stages.fetching import read_fetched
 from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
+from modelservice.stages.reporting import write_report
 from modelservice.stages.stopwatch import Clock, Stopwatch
 from modelservice.training.interruption import Interruption
 from modelservice.training.peers import PeerLostError, rank_of
@@ -102,7 +103,7 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
         return ExitCode.DONE  # rank 0 says what came of it
     _print_summary(success, produced, out)
     log.write("done", stage=success.stage, digest=success.digest, seconds=success.seconds)
-    _write_report(where.report, Report(result=success), log)
+    write_report(where.report, Report(result=success), log)
     return ExitCode.DONE
 
 
@@ -114,7 +115,7 @@ def report_error(where: Places, error: BaseException, out: TextIO) -> int:
     if failure.reason == UNEXPECTED:
         traceback.print_exception(error, file=out)
     if not (failure.reason in _FOLLOWS and _holds(where.report)):
-        _write_report(where.report, Report(result=failure), log)
+        write_report(where.report, Report(result=failure), log)
     return code
 
 
@@ -135,7 +136,7 @@ def _report_comparison(where: Places, order: WorkOrder, clock: Clock, log: JsonL
     source = open_source(where.data, work, log)
     compared = compare(order, Context(source=source, observe=lambda _: None, watch=Stopwatch(clock)))
     log.write("done", stage=compared.stage, **compared.comparison.model_dump(mode="json", exclude_none=True))
-    _write_report(where.report, Report(result=compared), log)
+    write_report(where.report, Report(result=compared), log)
     return ExitCode.DONE
 
 
@@ -344,13 +345,6 @@ def _print_summary(success: Success, produced: Produced, out: TextIO) -> None:
 
     console = Console(file=out, width=_LOG_WIDTH)
     print_summary(console, manifest=produced.manifest, digest=success.digest, metrics=produced.measured)
-
-
-def _write_report(path: Path, report: Report, log: JsonLines) -> None:
-    try:
-        path.write_text(report.to_message(), encoding="utf-8")
-    except OSError as error:
-        log.write("noReport", path=str(path), message=str(error))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
     FIELD_MANAGER,
+    FINALIZER,
     LABEL_CLAIM,
     LABEL_NAME,
     LABEL_STAGE,
@@ -193,9 +194,13 @@ def test_of_metadata_only_what_is_ours_is_kept() -> None:
         kept = watch.transform(obj)["metadata"]
         assert (kept["labels"], kept["annotations"]) == (LABELS, {ANNOTATION_APPLIED: "stamp"})
         assert kept["ownerReferences"] == [{"name": str(n), "uid": "x"} for n in range(16)]
-        assert kept["finalizers"] == ["kubernetes.io/pvc-protection"]
+        assert kept.get("finalizers", []) == ([] if watch.kind == MODEL_SERVICE else ["kubernetes.io/pvc-protection"])
         assert kept["deletionTimestamp"] == "2026-01-01T00:00:00Z"
         assert "generateName" not in kept
+    many = [*(f"theirs/{number}" for number in range(99)), FINALIZER]
+    assert watch_of(MODEL_SERVICE).transform(make(metadata={"finalizers": many}))["metadata"]["finalizers"] == [
+        FINALIZER
+    ]
     too_long = make(metadata={"annotations": {ANNOTATION_APPLIED: "x" * 257}})
     assert watch_of(JOB).transform(too_long)["metadata"]["annotations"] == {}
 

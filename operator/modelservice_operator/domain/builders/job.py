@@ -229,7 +229,7 @@ def _build_job(
             # A worker that is lost ends all others, and each of these pods counts.
             "backoffLimit": job.max_restarts * job.workers,
             "activeDeadlineSeconds": job.timeout_seconds,
-            "podFailurePolicy": {"rules": _failure_rules()},
+            "podFailurePolicy": {"rules": failure_rules()},
             "template": template,
         },
     }
@@ -266,7 +266,7 @@ def _build_container(
     return container
 
 
-def _failure_rules() -> list[Object]:
+def failure_rules() -> list[Object]:
     """The first rule that matches decides: a lost node is nobody's fault, these exit codes would only come again."""
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},

@@ -2,12 +2,19 @@
 
 from modelservice.contract.artifacts import Artifacts
 from modelservice_operator.domain.metadata import Children, Owner
+from modelservice_operator.domain.names import ALL, parse_deletion_name
 from modelservice_operator.domain.records import ArtifactReference
 from modelservice_operator.domain.stores.base import Access, Location, OutsideTheCluster, Portability
+from modelservice_operator.kinds import JOB
+from modelservice_operator.objects import Object
 
 
 class ObjectStorage(OutsideTheCluster):
-    """Buckets of the user's; the operator has no credentials, so it sees nothing of what is in them."""
+    """Buckets of the user's; the operator has no credentials, so it sees nothing of what is in them.
+
+    What it knows is that a Job of its own deletes something there: while that Job is there, ended or not, nobody can
+    tell what is left.
+    """
 
     choice = "uri"
     schemes = ("s3", "gs", "az")
@@ -31,6 +38,19 @@ class ObjectStorage(OutsideTheCluster):
     def settings(self, artifacts: Artifacts) -> object:
         """URI and Secret."""
         return [artifacts.uri, _secret(artifacts)]
+
+    def holds(self, location: Location, children: Children) -> bool:
+        """What was stored is taken to be there, unless a Job deletes it: a pod that misses it says so."""
+        return self.leaving(location, children) is None
+
+    def leaving(self, location: Location, children: Children) -> Object | None:
+        """The Job that deletes it, as long as that is there."""
+        _, service, key = location.uri.rsplit("/", 2)
+        for job in children.get(JOB, ()):
+            deletes = parse_deletion_name(service, job["metadata"]["name"])
+            if deletes is not None and deletes[0] in (key, ALL):
+                return job
+        return None
 
     def access(
         self,

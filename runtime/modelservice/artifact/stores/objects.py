@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import (
@@ -45,6 +46,8 @@ SCHEMES: Final = ("s3", "gs", "az")
 CHECKPOINTS: Final = "checkpoints"
 """Folder below an artifact's address for what work under way leaves."""
 _PROBE = ".write-test"
+_MOST_OBJECTS: Final = 10_000
+"""Below an artifact's address: its files, a few times over where pods were killed in the middle, and checkpoints."""
 _PUT_AT_ONCE: Final = 5 << 20
 """Bytes, as of one part in a store."""
 _DIGEST_LENGTH = 16
@@ -133,7 +136,10 @@ class ObjectArtifactStore:
     def discard(self) -> None:
         """Remove the manifest, which makes the artifact none, then its files; see ``Store``."""
         with self._said():
-            paths = [str(found["path"]) for batch in self._objects.list() for found in batch]
+            found = (str(one["path"]) for batch in self._objects.list() for one in batch)
+            paths = list(islice(found, _MOST_OBJECTS + 1))
+        if len(paths) > _MOST_OBJECTS:
+            raise ArtifactError(f"{self._address} holds more than {_MOST_OBJECTS} objects: no artifact does, move them")
         if foreign := sorted(path for path in paths if not _OURS.fullmatch(path)):
             raise ArtifactError(
                 f"{self._address} also holds {foreign[0]!r}, which is no part of an artifact: move it first"

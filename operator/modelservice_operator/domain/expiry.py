@@ -1,0 +1,148 @@
+"""What lies in object storage for revisions that are kept no more, and is deleted where ``deletionPolicy`` says so.
+
+A record is all that the operator knows of a folder there, so it stays until a Job has deleted the folder. As long as
+that Job is there, what the record says counts for nothing (see ``stores.object_storage``): whoever wants the same
+result again waits for the end of the Job, then makes it anew.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from modelservice.contract.failure import Failure
+from modelservice_operator.constants import ANNOTATION_RUN
+from modelservice_operator.domain.builders.deletion import build_deletion
+from modelservice_operator.domain.diff import Desired, Name, Part
+from modelservice_operator.domain.inputs import Inputs
+from modelservice_operator.domain.jobs import JobPhase, StageJob
+from modelservice_operator.domain.names import keyed_name
+from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.stores import store_of
+from modelservice_operator.kinds import CONTROLLER_REVISION, JOB
+from modelservice_operator.objects import Object
+
+AGAIN = timedelta(minutes=10)
+"""When a Job that failed is made once more: a Secret may have been mended, whose content the operator never sees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiry:
+    """What is done about artifacts that are kept no more.
+
+    ``void`` are keys whose records go, since what they record is gone, or is to be looked at anew. ``failed`` says in
+    words which artifacts could not be deleted; ``again`` is when the first of them is tried once more.
+    """
+
+    part: Part = field(default_factory=Part)
+    void: frozenset[str] = frozenset()
+    failed: tuple[str, ...] = ()
+    again: datetime | None = None
+
+
+def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collection[str]) -> Expiry:
+    """Decide: one artifact at a time is deleted, the oldest first; one that cannot be keeps no other from it.
+
+    From the first Job on until its record is gone a key has one, so that nobody takes what is left for an artifact: a
+    Job that failed goes when the next try is there.
+
+    Args:
+        inputs: what is asked for, and what is there.
+        kept_keys: of records that are kept.
+        wanted_keys: of results that are asked for now, none while that is not known.
+    """
+    observed = inputs.observed
+    newest = {job.key: job for job in sorted(observed.deletions, key=_age)}
+    named = frozenset(_named_by_the_spec(inputs))
+    going = _going(inputs, kept_keys, wanted_keys, begun=newest)
+    expired = {one.key: one for one in going if one.key not in named}
+    void = {key for key, job in newest.items() if _ended(job) and (key not in expired or _went_well(job))}
+    failed = {key: job for key, job in newest.items() if key in expired and _ended(job) and key not in void}
+    recorded = {one.key for one in observed.records}
+    kept: set[Name] = {(CONTROLLER_REVISION, keyed_name(observed.owner.name, key)) for key in {*expired, *named} - void}
+    kept |= {(JOB, job.name) for job in newest.values() if job.unfinished or job.key in recorded}
+    due = (_next_try(inputs, key, newest.get(key)) for key in expired if key not in void)
+    begin = next((job for job in due if job is not None), None)
+    begins = begin is not None and not any(job.unfinished for job in newest.values())
+    return Expiry(
+        part=Part(desired=(Desired(obj=begin, immutable=True),) if begin and begins else (), kept=frozenset(kept)),
+        void=frozenset(void),
+        failed=tuple(_words(expired[key], job) for key, job in failed.items()),
+        again=min((_again(job) for job in failed.values()), default=None),
+    )
+
+
+def _going(
+    inputs: Inputs, kept_keys: Collection[str], wanted_keys: Collection[str], *, begun: Collection[str]
+) -> Iterator[Revision]:
+    """Records of what is kept no more, or was begun to be deleted; the oldest first."""
+    for one in sorted(_stored_here(inputs), key=_made):
+        if one.key not in kept_keys or (one.key in begun and one.key not in wanted_keys):
+            yield one
+
+
+def _named_by_the_spec(inputs: Inputs) -> Iterator[str]:
+    """Keys of what the spec names by its address, as where a training goes on from weights of before."""
+    records = tuple(_stored_here(inputs))
+    said = json.dumps(inputs.observed.service["spec"]) if records else ""
+    return (one.key for one in records if one.record.artifact.uri in said)
+
+
+def _stored_here(inputs: Inputs) -> Iterator[Revision]:
+    """Records of what lies where this ModelService stores now, if that is to be deleted some day."""
+    observed, artifacts = inputs.observed, inputs.artifacts
+    if artifacts.deletes:
+        store = store_of(artifacts)
+        for one in observed.records:
+            if one.record.artifact.uri == store.locate(artifacts, observed.owner, one.key).uri:
+                yield one
+
+
+def _next_try(inputs: Inputs, key: str, job: StageJob | None) -> Object | None:
+    """The Job that is to be made: the first, or one in the place of a Job that failed some time ago, or otherwise."""
+    build = partial(build_deletion, inputs.observed.owner, inputs.spec, inputs.settings, key)
+    if job is None:
+        return build()
+    if not _ended(job):
+        return None
+    following = build(after=job.name)
+    changed = job.run != following["metadata"]["annotations"][ANNOTATION_RUN]
+    return following if changed or _again(job) <= inputs.now else None
+
+
+def _ended(job: StageJob) -> bool:
+    return job.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED)
+
+
+def _went_well(job: StageJob) -> bool:
+    return job.phase is JobPhase.SUCCEEDED
+
+
+def _age(job: StageJob) -> tuple[str, str]:
+    return job.obj["metadata"].get("creationTimestamp", ""), job.name
+
+
+def _made(revision: Revision) -> tuple[str, str]:
+    made = revision.obj["metadata"].get("creationTimestamp", "") if revision.obj else ""
+    return made, revision.key
+
+
+def _again(job: StageJob) -> datetime:
+    """When a Job that failed is tried once more, from when its controller said so."""
+    conditions = job.obj.get("status", {}).get("conditions", ())
+    times = [one.get("lastTransitionTime") for one in conditions if one["type"] == "Failed"]
+    said = next(filter(None, [*times, job.obj["metadata"].get("creationTimestamp")]))
+    return datetime.fromisoformat(said) + AGAIN
+
+
+def _words(revision: Revision, job: StageJob) -> str:
+    what = f"revision {revision.number}" if revision.number else f"result {revision.key}"
+    return f"{what} is kept no more, and {revision.record.artifact.uri} could not be deleted: {failure_words(job)}"
+
+
+def failure_words(job: StageJob) -> str:
+    """Why a Job that deletes failed: in its own words, else in those of Kubernetes."""
+    if isinstance(job.result, Failure):
+        return f"{job.result.reason}: {job.result.message}"
+    return f"Job {job.name} failed ({job.failed_reason or 'it does not say why'})"
