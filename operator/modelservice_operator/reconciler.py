@@ -207,7 +207,9 @@ class Reconciler:
             scale = Scale(ref=ref_of(observed.service), replicas=planned.replicas, version=observed.version)
             scaled = await self._writer.scale(observed, scale)
             outcome = replace(outcome, failure=outcome.failure or scaled.failure)
-        observed = replace(self._observer.observe(self._newest(service)), unsure=observed.unsure, scalers=observed.scalers)
+        observed = replace(
+            self._observer.observe(self._newest(service)), unsure=observed.unsure, scalers=observed.scalers
+        )
         return observed, known, self._decide(key, spec, observed, known, readings), outcome
 
     def _decide(
