@@ -26,7 +26,7 @@ GO = (1, 26)
 GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "auto"}
 RENAMED = {"server": "etcd"}  # go.etcd.io/etcd/server/v3 builds a binary of a very general name
 # For targets of their own, not for the cluster: `ensure("kwok")` builds one.
-ON_DEMAND = ("gitops-health", "kustomize-controller", "kwok", "source-controller")
+ON_DEMAND = ("gitops-health", "kwok")
 
 
 @dataclass(frozen=True)

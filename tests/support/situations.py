@@ -1,10 +1,9 @@
 """``python -m tests.support.situations``: the table of docs/status.md, what everybody makes of each situation.
 
 Each is brought about on the Kubernetes in memory. Which alerts fire is held by promtool (wiring/test_alerts.py), and
-the columns of Argo CD and Flux by their own code (``make gitops``).
+the columns of Argo CD and Flux by the code that they have (``make gitops``).
 """
 
-import copy
 import functools
 import logging
 import re
@@ -18,7 +17,6 @@ from tests.support.gitops import HEALTH, flux_word, health, kstatus
 from tests.support.helm import ROOT
 from tests.support.world import World, compressed, without_image
 
-from modelservice_operator.crd.crd import build_crd
 from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE
 from modelservice_operator.metrics import ConditionCollector
 from modelservice_operator.objects import Ref
@@ -85,16 +83,7 @@ def see(situation: Situation) -> Seen:
     situation.bring(world)
     if world.looked_at:
         world.settle()
-    service = copy.deepcopy(world.kube.objects[Ref(MODEL_SERVICE, *world.key)])
-    service.setdefault("status", status_of_new_ones())
-    return Seen(service, world.answered)
-
-
-def status_of_new_ones() -> Object:
-    """What the apiserver shows before the operator has written: the CRD's default."""
-    schema = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    default: Object = schema["properties"]["status"]["default"]
-    return default
+    return Seen(world.kube.objects[Ref(MODEL_SERVICE, *world.key)], world.answered)
 
 
 def status_page() -> str:

@@ -1,25 +1,25 @@
-// gitops-health judges objects as the GitOps tools do, with their own code: Argo CD by a health script, Flux by kstatus.
+// gitops-health judges objects with the code of GitOps tools: by a health check for Argo CD in the Lua interpreter that
+// Argo CD has, with the few libraries that it opens, and by kstatus, which Flux and Helm have.
 //
-// It reads {"key": "GROUP/KIND", "script": "...", "objects": [...]} from its input, and writes one judgement for each
-// object, in order.
+// It reads {"script": "...", "objects": [...]} from its input, and writes one judgement for each object, in order.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 
-	application "github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1"
-	"github.com/argoproj/argo-cd/v3/util/lua"
-	"github.com/argoproj/gitops-engine/pkg/health"
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	luajson "layeh.com/gopher-json"
 )
 
 type question struct {
-	Key     string           `json:"key"`
-	Script  string           `json:"script"`
-	Objects []map[string]any `json:"objects"`
+	Script  string            `json:"script"`
+	Objects []json.RawMessage `json:"objects"`
 }
 
 type verdict struct {
@@ -44,33 +44,56 @@ func run() error {
 	if err := json.NewDecoder(os.Stdin).Decode(&asked); err != nil {
 		return err
 	}
-	overrides := lua.ResourceHealthOverrides{}
-	if asked.Script != "" {
-		overrides[asked.Key] = application.ResourceOverride{HealthLua: asked.Script}
-	}
 	judged := []judgement{}
 	for _, object := range asked.Objects {
-		one, err := judge(&unstructured.Unstructured{Object: object}, overrides)
+		byCheck, err := check(asked.Script, object)
 		if err != nil {
 			return err
 		}
-		judged = append(judged, one)
+		byRules, err := rules(object)
+		if err != nil {
+			return err
+		}
+		judged = append(judged, judgement{ArgoCD: byCheck, Flux: byRules})
 	}
 	return json.NewEncoder(os.Stdout).Encode(judged)
 }
 
-func judge(object *unstructured.Unstructured, overrides lua.ResourceHealthOverrides) (judgement, error) {
-	byArgo, err := health.GetResourceHealth(object, overrides)
+func check(script string, object []byte) (verdict, error) {
+	state := lua.NewState(lua.Options{SkipOpenLibs: true})
+	defer state.Close()
+	for name, open := range map[string]lua.LGFunction{lua.BaseLibName: lua.OpenBase, lua.TabLibName: lua.OpenTable} {
+		if err := state.CallByParam(lua.P{Fn: state.NewFunction(open), Protect: true}, lua.LString(name)); err != nil {
+			return verdict{}, err
+		}
+	}
+	patience, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	state.SetContext(patience)
+	value, err := luajson.Decode(state, object)
 	if err != nil {
-		return judgement{}, err
+		return verdict{}, err
 	}
-	byFlux, err := status.Compute(object)
+	state.SetGlobal("obj", value)
+	if err := state.DoString(script); err != nil {
+		return verdict{}, err
+	}
+	said, err := luajson.Encode(state.Get(-1))
 	if err != nil {
-		return judgement{}, err
+		return verdict{}, err
 	}
-	judged := judgement{Flux: verdict{byFlux.Status.String(), byFlux.Message}}
-	if byArgo != nil { // it has no opinion on a kind without a check
-		judged.ArgoCD = verdict{string(byArgo.Status), byArgo.Message}
+	var judged verdict
+	return judged, json.Unmarshal(said, &judged)
+}
+
+func rules(object []byte) (verdict, error) {
+	var read unstructured.Unstructured
+	if err := read.UnmarshalJSON(object); err != nil {
+		return verdict{}, err
 	}
-	return judged, nil
+	result, err := status.Compute(&read)
+	if err != nil {
+		return verdict{}, err
+	}
+	return verdict{result.Status.String(), result.Message}, nil
 }
