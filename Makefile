@@ -108,7 +108,7 @@ bench-page: venv ## How soon the page of a model is painted, and answers what is
 bench-fewshot: venv ## What a frozen encoder is worth with 8 to 125 examples a class: goes on where it was stopped (an hour)
 	@$(PYTHON) -m tests.bench.fewshot
 
-gitops: setup ## What Argo CD's Lua and Flux's kstatus make of each situation, and of a new object on the cluster
+gitops: setup ## What Argo CD's Lua and Flux's kstatus make of each situation; the patch of Argo CD's ConfigMap on the cluster
 	@$(CLUSTER) build gitops-health
 	@$(CLUSTER) up
 	@$(STAGES) run $(PYTHON) -m pytest tests/gitops

@@ -12,8 +12,7 @@ from tests.support.helm import ROOT
 from tests.support.situations import SITUATIONS, see
 from tests.support.typed import blocks
 
-from modelservice_operator.crd.status import NOT_OBSERVED
-from modelservice_operator.kinds import CONFIG_MAP, MODEL_SERVICE
+from modelservice_operator.kinds import CONFIG_MAP
 
 
 def variants(service: dict[str, Any]) -> list[dict[str, Any]]:
@@ -31,16 +30,6 @@ def test_argo_cd_and_flux_judge_as_the_table_says() -> None:
     objects = [one for situation in SITUATIONS for one in variants(see(situation).service)]
     judged = [(argo_cd, flux.status) for argo_cd, flux in judge(objects)]
     assert judged == [(health(one), kstatus(one)) for one in objects]
-
-
-@pytest.mark.cluster
-def test_a_new_object_is_in_progress_from_the_first_answer_on(space: Space) -> None:
-    new = see(SITUATIONS[0]).service
-    made = {**{name: new[name] for name in ("apiVersion", "kind", "spec")}, "metadata": {"name": "new"}}
-    stored = space.api.request("POST", MODEL_SERVICE.path(space.name), made)
-    assert stored["status"] == {"observedGeneration": NOT_OBSERVED}
-    ((argo_cd, flux),) = judge([stored])
-    assert (argo_cd.status, flux.status) == ("Progressing", "InProgress")
 
 
 @pytest.mark.cluster
