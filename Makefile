@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup venv check unit dev demo test test-kueue lint generate docs lock verify images push load bundle cluster-up cluster-down \
-        cluster-status env readme
+        cluster-status env gitops readme
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,6 +116,11 @@ bench-page: venv ## How soon the page of a model is painted, and answers what is
 
 bench-fewshot: venv ## What a frozen encoder is worth with 8 to 125 examples a class: goes on where it was stopped (an hour)
 	@$(PYTHON) -m tests.bench.fewshot
+
+gitops: setup ## What Argo CD's Lua and Flux's kstatus make of each situation; the patch of Argo CD's ConfigMap on the cluster
+	@$(CLUSTER) build gitops-health
+	@$(CLUSTER) up
+	@$(STAGES) run $(PYTHON) -m pytest tests/gitops
 
 readme: setup ## Put what the demo and the end-to-end tests showed into README and docs/benchmarks.md (benches: --readme)
 	@$(STAGES) run $(PYTHON) -m tests.bench.transcripts

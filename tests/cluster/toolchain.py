@@ -25,7 +25,8 @@ GO = (1, 26)
 # later patch release than the one at hand, Go fetches it as a module.
 GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "auto"}
 RENAMED = {"server": "etcd"}  # go.etcd.io/etcd/server/v3 builds a binary of a very general name
-ON_DEMAND = ("kwok", "kueue")  # for benches and tests of their own; `ensure("kwok")` builds it
+# For targets of their own, not for the cluster: `ensure("kwok")` builds one.
+ON_DEMAND = ("gitops-health", "kueue", "kwok")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from tests.support.timeline import steps_to_ready
 from modelservice import __version__
 from modelservice.contract.exit_codes import ExitCode
 from modelservice_operator.constants import SERVING_CONTAINER
+from modelservice_operator.crd.status import NOT_OBSERVED
 from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE, POD, SERVICE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
@@ -225,7 +226,7 @@ def test_a_status_wiped_by_hand_comes_back_without_training(fleet: Spaces) -> No
     before, stood = versions(fleet), space.service("iris")["status"]
     path = f"{MODEL_SERVICE.path(space.name, 'iris')}/status"
     wiped = space.api.request("PATCH", path, {"status": None}, content_type="application/merge-patch+json")
-    assert "status" not in wiped
+    assert wiped["status"] == {"observedGeneration": NOT_OBSERVED}
     again = space.wait_ready("iris")["status"]
     assert {**again, "conditions": []} == {**stood, "conditions": []}
     changed = {key for key, version in versions(fleet).items() if before.get(key) != version}

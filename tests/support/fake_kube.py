@@ -12,12 +12,13 @@ from pydantic import ValidationError
 from modelservice.contract.progress import Progress
 from modelservice_operator.answers import Answers
 from modelservice_operator.constants import FIELD_MANAGER
-from modelservice_operator.crd.status import ModelServiceStatus
+from modelservice_operator.crd.status import NOT_OBSERVED, ModelServiceStatus
 from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
     EVENT,
     HORIZONTAL_POD_AUTOSCALER,
+    MODEL_SERVICE,
     WORKLOAD,
     ref_of,
 )
@@ -174,6 +175,8 @@ class FakeKube:
             base = {name: known["metadata"][name] for name in ("uid", "creationTimestamp", "generation")}
             base["resourceVersion"] = known["metadata"]["resourceVersion"]
         stored = {**copy.deepcopy(obj), "metadata": {**copy.deepcopy(obj["metadata"]), **base}}
+        if ref.kind == MODEL_SERVICE:  # the CRD's default
+            stored.setdefault("status", {"observedGeneration": NOT_OBSERVED})
         if ref.kind in self.webhooks:
             self.webhooks[ref.kind](stored)
         if always or stored != known:

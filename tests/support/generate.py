@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.support.dashboards import DASHBOARDS, dashboard_json
+from tests.support.gitops import ARGOCD_CM, argocd_cm
 from tests.support.helm import CHART, NAMESPACE, RELEASE, ROOT, helm_template
 from tests.support.reference import REFERENCE, reference_markdown
 
@@ -41,6 +42,7 @@ GENERATED: Mapping[Path, Callable[[], str]] = {
     **{CHART / "files" / "dashboards" / f"{one.name}.json": partial(dashboard_json, one) for one in DASHBOARDS},
     INSTALL: install_manifest,
     REFERENCE: reference_markdown,
+    ARGOCD_CM: argocd_cm,
 }
 
 

@@ -22,6 +22,7 @@ from tests.wiring.test_operator import (  # noqa: F401
 from modelservice.contract.serving import Serving
 from modelservice_operator.constants import FIELD_MANAGER, FINALIZER, FINALIZER_FIELD_MANAGER, LABEL_NAME
 from modelservice_operator.context import Context
+from modelservice_operator.crd.status import NOT_OBSERVED
 from modelservice_operator.domain.builders.finalizer import build_finalizer
 from modelservice_operator.domain.builders.serving import build_deployment, selector_labels
 from modelservice_operator.domain.metadata import Owner, is_current, stamped
@@ -106,7 +107,7 @@ async def test_a_status_is_of_exactly_the_version_that_was_read(leading: Context
         )
     found = await leading.kube.get(Ref(MODEL_SERVICE, namespace, "a"))
     assert found is not None
-    assert "status" not in found
+    assert found["status"] == {"observedGeneration": NOT_OBSERVED}
 
 
 async def test_what_another_manager_added_is_stripped_from_exactly_that_version(

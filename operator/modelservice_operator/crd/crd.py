@@ -5,7 +5,7 @@ from typing import Any, Final
 from modelservice.contract.base import DNS_LABEL_PATTERN, MAX_NAME_LENGTH
 from modelservice.contract.resource import GROUP, KIND, VERSION, ModelServiceSpec
 from modelservice_operator.crd.schema import Schema, structural_schema
-from modelservice_operator.crd.status import ModelServiceStatus
+from modelservice_operator.crd.status import NOT_OBSERVED, ModelServiceStatus
 
 PLURAL: Final = "modelservices"
 NAME: Final = f"{PLURAL}.{GROUP}"
@@ -63,7 +63,8 @@ def _root_schema() -> Schema:
             "kind": {"description": KIND, "type": "string"},
             "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": structural_schema(ModelServiceSpec),
-            "status": structural_schema(ModelServiceStatus),
+            # What has no status at all passes for done with kstatus, by which Flux and others judge.
+            "status": {**structural_schema(ModelServiceStatus), "default": {"observedGeneration": NOT_OBSERVED}},
         },
         "x-kubernetes-validations": [
             {

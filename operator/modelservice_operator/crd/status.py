@@ -15,6 +15,9 @@ REASON_PATTERN = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 MAX_REASON_LENGTH = 1024
 """Both of the reason of a condition, as in meta/v1."""
 
+NOT_OBSERVED = -1
+"""The generation that a status was made from, in one that the operator has not written: no object has it."""
+
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REASON_LENGTH, pattern=REASON_PATTERN)]
 Timestamp = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra={"format": "date-time"})]
 
@@ -157,7 +160,11 @@ class EncoderStatus(Tolerant):
 class ModelServiceStatus(Tolerant):
     """What the operator observed."""
 
-    observed_generation: int | None = Field(default=None, ge=0, description="The generation that it was made from.")
+    observed_generation: int | None = Field(
+        default=None,
+        ge=NOT_OBSERVED,
+        description="The generation that it was made from; -1 until the operator has looked.",
+    )
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] = Field(
         default=(),
         description="Ready: the desired revision serves with all replicas; else what fails first.",

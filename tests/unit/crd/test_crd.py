@@ -8,7 +8,7 @@ import pytest
 
 from modelservice_operator.crd.__main__ import crd_path, main
 from modelservice_operator.crd.crd import build_crd
-from modelservice_operator.crd.status import ModelServiceStatus
+from modelservice_operator.crd.status import NOT_OBSERVED, ModelServiceStatus
 
 VERSION = build_crd()["spec"]["versions"][0]
 
@@ -63,6 +63,13 @@ def test_no_rule_asks_for_a_field_that_cel_does_not_see() -> None:
     blind = {"type": "array", "items": {"x-kubernetes-preserve-unknown-fields": True}}
     rules = [{"rule": "has(self.values) || has(self.size)"}]
     assert list(_blind_rules({"properties": {"values": blind}, "x-kubernetes-validations": rules})) == ["self.values"]
+
+
+def test_a_new_one_has_a_status_of_no_generation() -> None:
+    status = VERSION["schema"]["openAPIV3Schema"]["properties"]["status"]
+    assert status["default"] == {"observedGeneration": NOT_OBSERVED}
+    assert status["properties"]["observedGeneration"]["minimum"] == NOT_OBSERVED < 1
+    assert ModelServiceStatus.model_validate(status["default"]).observed_generation == NOT_OBSERVED
 
 
 def test_status_is_read_leniently_and_written_in_camel_case() -> None:
