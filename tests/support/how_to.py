@@ -14,7 +14,7 @@ from modelservice.contract.resource import API_VERSION, KIND
 from modelservice_operator.crd.crd import build_crd
 
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
-VALUES = "# values.yaml\n"
+VALUES = ("# values.yaml\n", "# digests.yaml\n")
 
 Object = dict[str, Any]
 
