@@ -1,6 +1,9 @@
 """A registry of images beside the cluster, for one test: nodes pull from it, and who asks may have to say who he is."""
 
+import base64
+import json
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from tests.cluster import node
 from tests.cluster.network import BRIDGE_IP
 from tests.cluster.toolchain import binary
 from tests.support.e2e import eventually
+from tests.unit.runtime.serving.pki import Authority
 
 USER, PASSWORD = "puller", "pull-password-of-tests"
 _HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuvYhgi3OC04oE1N.eACVAcrqoIVv/.su\n"
@@ -27,7 +31,7 @@ class PrivateRegistry:
 
     Attributes:
         host: with the port, as it stands in names of images.
-        variables: by which buildah and skopeo speak to it: plain HTTP, and a file for who logs in.
+        variables: by which buildah and skopeo trust its certificate, and are somebody who has logged in.
     """
 
     host: str
@@ -36,7 +40,7 @@ class PrivateRegistry:
 
 @contextmanager
 def private_registry(*, storage: Path | None = None, asks: bool = True) -> Iterator[PrivateRegistry]:
-    """Run CNCF distribution where the nodes reach it, in plain HTTP.
+    """Run CNCF distribution where the nodes reach it, by TLS.
 
     Args:
         storage: what it holds already, such as that of the cluster's own registry; left out, a folder of its own.
@@ -51,21 +55,24 @@ def private_registry(*, storage: Path | None = None, asks: bool = True) -> Itera
             "version": 0.1,
             "log": {"level": "error", "accesslog": {"disabled": True}},
             "storage": {"filesystem": {"rootdirectory": str(storage or folder / "data")}},
-            "http": {"addr": host},
+            "http": {"addr": host, "tls": {"certificate": str(folder / "tls.crt"), "key": str(folder / "tls.key")}},
             **({"auth": {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}} if asks else {}),
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        plain = f'[[registry]]\nlocation = "{host}"\ninsecure = true\n'
-        (folder / "registries.conf").write_text(plain, encoding="utf-8")
+        for name, content in Authority("registries").issue("registry", ip=BRIDGE_IP).items():
+            (folder / name).write_bytes(content)
+        logged_in = {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
+        (folder / "auth.json").write_text(json.dumps({"auths": {host: logged_in}}), encoding="utf-8")
         hosts.mkdir(parents=True)
-        (hosts / "hosts.toml").write_text(f'server = "http://{host}"\n', encoding="utf-8")
+        (hosts / "hosts.toml").write_text(f'server = "https://{host}"\nca = "{folder / "ca.crt"}"\n', encoding="utf-8")
+        environment = {"OTEL_TRACES_EXPORTER": "none"}  # it looks for a collector otherwise
         command = [binary("registry"), "serve", str(folder / "config.yaml")]
         try:
-            with subprocess.Popen(command, env={"OTEL_TRACES_EXPORTER": "none"}) as process:
+            with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as process:
                 try:
-                    eventually(lambda: _answers(host), what=f"a registry at {host}", seconds=30)
+                    eventually(lambda: _answers(host, folder / "ca.crt"), what=f"a registry at {host}", seconds=30)
                     variables = {
-                        "CONTAINERS_REGISTRIES_CONF": str(folder / "registries.conf"),
+                        "SSL_CERT_FILE": str(folder / "ca.crt"),
                         "REGISTRY_AUTH_FILE": str(folder / "auth.json"),
                     }
                     yield PrivateRegistry(host=host, variables=variables)
@@ -75,8 +82,9 @@ def private_registry(*, storage: Path | None = None, asks: bool = True) -> Itera
             shutil.rmtree(hosts)
 
 
-def _answers(host: str) -> bool:
+def _answers(host: str, authority: Path) -> bool:
+    context = ssl.create_default_context(cafile=authority)
     try:
-        return httpx.get(f"http://{host}/v2/", trust_env=False).status_code in {200, 401}
+        return httpx.get(f"https://{host}/v2/", trust_env=False, verify=context).status_code in {200, 401}
     except httpx.TransportError:
         return False

@@ -31,7 +31,7 @@ class Shell:
     environment: Mapping[str, str]
 
     def type(
-        self, steps: Iterable[Command | File], *, instead: Mapping[str, str], timeout: float = 300
+        self, steps: Iterable[Command | File], *, instead: Mapping[str, str], timeout: float = 600
     ) -> dict[str, str]:
         """Type commands in order into one shell, which ends with the first that fails.
 
