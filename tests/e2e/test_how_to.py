@@ -105,6 +105,9 @@ def no_gpu(space: Space, shell: Shell) -> None:
                 "runtimeClassName: nvidia": f"runtimeClassName: {space.name}",
                 "limits: {nvidia.com/gpu: 1, memory: 8Gi}": "limits: {nvidia.com/gpu: 3, memory: 256Mi}",
                 "--for=condition=Ready mdsvc/churn": waiting,
+                # Nodes and RuntimeClasses are nobody's namespace.
+                "kubectl get nodes": f"KUBECONFIG={space.admin} kubectl get nodes",
+                "kubectl get runtimeclass": f"KUBECONFIG={space.admin} kubectl get runtimeclass",
             },
         )
     finally:
