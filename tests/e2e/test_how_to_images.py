@@ -18,7 +18,7 @@ from tests.cluster.base_image import pause_reference
 from tests.cluster.paths import REGISTRY_STORAGE
 from tests.support.document_runs import IMAGES
 from tests.support.documents import typed_by
-from tests.support.e2e import Space, says
+from tests.support.e2e import Space, eventually, says
 from tests.support.helm import RELEASE, ROOT
 from tests.support.installation import Installation, helm
 from tests.support.private_registry import PASSWORD, private_registry
@@ -69,7 +69,8 @@ def a_registry_that_asks(space: Space, shell: Shell, host: str, images: dict[str
         )
         first, *_ = answers.values()
         assert first.split() == [pause_reference().replace("localhost", f"{host}/ml")]
-        assert pulled(system) == {f"{host}/modelservice/operator@{digest}"}
+        by_digest = {f"{host}/modelservice/operator@{digest}"}
+        eventually(lambda: pulled(system) == by_digest, what="the operator by its digest")
     space.wait("churn", says("Unschedulable"), what="waits for its node")
     (pod,) = space.api.list(POD, space.name, labels=f"{LABEL_NAME}=churn")
     assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
