@@ -1,7 +1,7 @@
 """The pages of docs/how-to about images, typed as they stand there by an administrator.
 
-Each installs a release beside the one of all tests, which it finds at work: it stands by, and its images are what is
-looked at. What documents leave open is replaced, and gigabytes by a small image: each replacement is below.
+Each installs a release beside the one of all tests, which it finds at work: so it never gets ready, and that its image is
+pulled and runs is what is looked at. What documents leave open is replaced, and gigabytes by a small image: each replacement is below.
 """
 
 import shlex
@@ -28,6 +28,8 @@ from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.kinds import POD
 
 pytestmark = pytest.mark.cluster
+
+ROLLED_OUT = "kubectl rollout status deployment/modelservice-operator -n modelservice-system --timeout=5m"
 
 
 @pytest.mark.story(90)
@@ -60,6 +62,7 @@ def a_registry_that_asks(space: Space, shell: Shell, host: str, images: dict[str
                 "7b1e90c3d4aa": images["trainerImage"]["tag"],
                 "c95d02e8f17b": images["serverImage"]["tag"],
                 "sha256:09cb6a4f9d3a9c3f7d2be0a4bcd5f1c8a7e0d1c9b8f7e6d5c4b3a29180f0e1d2": digest,
+                ROLLED_OUT: runs(system),
                 "-f values.yaml": f"-f values.yaml {beside(space)}",
                 "modelservice-system": system.name,
                 "team-a": space.name,
@@ -69,15 +72,15 @@ def a_registry_that_asks(space: Space, shell: Shell, host: str, images: dict[str
         )
         first, *_ = answers.values()
         assert first.split() == [pause_reference().replace("localhost", f"{host}/ml")]
-        by_digest = {f"{host}/modelservice/operator@{digest}"}
-        eventually(lambda: pulled(system) == by_digest, what="the operator by its digest")
+        by_digest = f"{host}/modelservice/operator@{digest}"
+        eventually(lambda: by_digest in running(system), what="the operator by its digest")
     space.wait("churn", says("Unschedulable"), what="waits for its node")
     (pod,) = space.api.list(POD, space.name, labels=f"{LABEL_NAME}=churn")
     assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
 
 
 def no_internet(space: Space, shell: Shell, host: str, images: dict[str, Any]) -> None:
-    """The operator's image and the chart are what a release needs to stand by."""
+    """The operator's image and the chart are what a release begins with."""
     operator = f"{images['image']['repository']}:{images['image']['tag']}"
     carried = {"operator": operator, "trainer": pause_reference(), "server": pause_reference()}
     written = f'load.into_bundle({carried}, Path("modelservice-bundle.tar"))'
@@ -87,12 +90,13 @@ def no_internet(space: Space, shell: Shell, host: str, images: dict[str, Any]) -
             instead={
                 "make bundle": ours(written),
                 "registry.example.com": host,
+                ROLLED_OUT: runs(system),
                 "-f ../values.yaml": f"-f ../values.yaml {beside(space)}",
                 "modelservice-system": system.name,
                 "namespace: team-a": f"namespace: {space.name}",
             },
         )
-        assert pulled(system) == {f"{host}/ml/operator:0.1.0"}
+        assert running(system) == {f"{host}/ml/operator:0.1.0"}
 
 
 def ours(code: str) -> str:
@@ -123,11 +127,16 @@ def run(shell: Shell, *command: str) -> str:
     return done.stdout
 
 
-def pulled(system: Space) -> set[str]:
-    """The images of a release's pods that are ready."""
+def runs(system: Space) -> str:
+    """A command that waits until a pod of a release runs."""
+    phases = f"kubectl get pods -n {system.name} -o jsonpath='{{.items[*].status.phase}}'"
+    return f"until {phases} | grep -q Running; do sleep 0.3; done"
+
+
+def running(system: Space) -> set[str]:
+    """The images of a release's containers that run."""
     return {
         pod["spec"]["containers"][0]["image"]
         for pod in system.api.list(POD, system.name)
-        if any(one["ready"] for one in pod["status"].get("containerStatuses", ()))
-        and "deletionTimestamp" not in pod["metadata"]
+        if any("running" in one["state"] for one in pod["status"].get("containerStatuses", ()))
     }
