@@ -1,7 +1,8 @@
 """The pages of docs/how-to about images, typed as they stand there by an administrator.
 
-Each installs a release beside the one of all tests, which it finds at work: so it never gets ready, and that its image is
-pulled and runs is what is looked at. What documents leave open is replaced, and gigabytes by a small image: each replacement is below.
+Each installs a release beside the one of all tests, which it finds at work, so it never gets ready: that its image is
+pulled and runs is what is looked at. What documents leave open is replaced, and gigabytes by a small image: each
+replacement is below.
 """
 
 import shlex
