@@ -64,7 +64,7 @@ RUNS = (
     Run("docs/kubectl.md", section="What they print", test=_PLUGIN, by=_HELD),
     Run("docs/kubectl.md", section="Compare two revisions", test=_PLUGIN, by=_HELD),
     Run("docs/operations.md", "helm |kubectl apply", test=_MANIFEST, by="with the images of this checkout"),
-    Run("docs/operations.md", test=MODELS),
+    Run("docs/operations.md", "kubectl patch mdsvc iris|kubectl create secret", test=MODELS),
     Run("docs/serving.md", "curl -s .../", test=PICTURES),
     Run("docs/serving.md", "modelservice explain out/digits", test=PICTURES),
     Run("docs/serving.md", section="On a laptop", test=WALK),
@@ -82,7 +82,7 @@ RUNS = (
     Run("docs/serving.md", test=LAPTOP),
     Run("docs/shared-encoders.md", "kubectl ", test=MODELS),
     Run("docs/shared-encoders.md", test=LAPTOP),
-    Run("docs/status.md", test=MODELS),
+    Run("docs/status.md", section="In a pipeline", test=MODELS),
     Run("docs/tutorial.md", section="The same in a cluster", test=TUTORIAL_IN_A_CLUSTER),
     Run("docs/tutorial.md", test=TUTORIAL),
 )

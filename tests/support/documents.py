@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from textwrap import dedent
 from typing import NamedTuple
 
 from tests.support.document_runs import RUNS, Run
@@ -20,7 +21,7 @@ PAGES = (
     *sorted((ROOT / "charts").rglob("*.md")),
 )
 SHELLS = frozenset({"sh", "bash", "shell", "console"})
-_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^ *(?:[-*] |\d+\. )?```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _FILE = re.compile(r"# ([\w.-]+\.(?:yaml|py))\n")
 _HEREDOC = re.compile(r"<<-?'?(\w+)'?")
@@ -67,9 +68,8 @@ def fenced(page: str) -> Iterator[Block]:
     for found in _FENCE.finditer(text):
         section = next(reversed(_HEADING.findall(text, begins, found.start())), section)
         begins = found.end()
-        indent, language, content = found.groups()
-        unindented = re.sub(rf"^{indent}", "", content, flags=re.MULTILINE)
-        yield Block(section, text.count("\n", 0, found.start()) + 2, language, unindented)
+        language, content = found.groups()
+        yield Block(section, text.count("\n", 0, found.start()) + 2, language, dedent(content))
 
 
 @cache
