@@ -1,4 +1,4 @@
-"""Ask a model for a row and for a batch: ``pip install 'modelservice[client]'``, ``python predict.py URL MODEL``."""
+"""Ask a model for a row and for a batch: ``pip install '.[client]'``, ``python predict.py URL MODEL``."""
 
 import os
 import sys

@@ -22,6 +22,7 @@ CLUSTER = {
     "runc": "runc",
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "buildah": "buildah",
+    "skopeo": "skopeo",
     "debootstrap": "debootstrap",
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }

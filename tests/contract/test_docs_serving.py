@@ -4,15 +4,23 @@ import asyncio
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
+from tests.support.document_runs import PICTURES
+from tests.support.documents import typed_by
 from tests.support.helm import ROOT
 from tests.support.samples import SAMPLES
+from tests.support.typing_in import checkout
 from tests.unit.runtime.serving.fakes import CHEAP, client_of
 from tests.unit.runtime.serving.talking import listening
 
@@ -53,17 +61,23 @@ SAMPLE_OF = {
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Predictor]:
-    """The model of a sample, by its name; each is trained once."""
-    models: dict[str, Predictor] = {}
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a sample's model, by its name; each is trained once."""
+    there = tmp_path_factory.mktemp("docs")
 
-    def model(name: str) -> Predictor:
-        if name not in models:
-            output = tmp_path_factory.mktemp("docs") / name
-            models[name] = modelservice.train(SAMPLES / SAMPLE_OF[name], output=output)
-        return models[name]
+    def folder(name: str) -> Path:
+        output = there / name
+        if not output.exists():
+            modelservice.train(SAMPLES / SAMPLE_OF[name], output=output)
+        return output
 
-    return model
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(artifact: Callable[[str], Path]) -> Callable[[str], Predictor]:
+    """The model of a sample, by its name; each is loaded once."""
+    return cache(lambda name: Predictor.load(artifact(name)))
 
 
 def core_of(model: Predictor, name: str = "iris") -> Core:
@@ -134,6 +148,24 @@ async def test_our_client_prints_what_is_shown(trained: Callable[[str], Predicto
         with redirect_stdout(io.StringIO()) as printed:
             await asyncio.to_thread(exec, code.replace("localhost:8080", f"localhost:{port}"), {})
     assert printed.getvalue() == shown
+
+
+async def test_commands_about_pictures_are_answered(
+    artifact: Callable[[str], Path], trained: Callable[[str], Predictor]
+) -> None:
+    model = trained("digits")
+    with checkout() as shell:
+        shutil.copytree(artifact("digits"), shell.folder / "out" / "digits")
+        picture, request = model.encoder.example(), shell.folder / "request.json"
+        request.write_text(json.dumps({"instances": [picture]}))
+        for name in ("picture.png", "another.jpg"):
+            Image.fromarray(np.asarray(picture, np.uint8)).save(shell.folder / name)
+        async with listening(InferenceConnection, core=core_of(model, "digits")) as (port, _):
+            answers = await asyncio.to_thread(
+                shell.type, typed_by(PICTURES, "docs/serving.md"), instead={"curl -s ...": f"curl -s localhost:{port}"}
+            )
+    kinds = [next(iter(json.loads(answer))) for answer in answers.values()]
+    assert kinds == ["predictions", "predictions", "explanations", "explanations"]
 
 
 def test_the_limits_are_those_of_the_server() -> None:

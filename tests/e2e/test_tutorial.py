@@ -8,26 +8,28 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from tests.support.cluster import cluster_environment
+from tests.support.document_runs import TUTORIAL, TUTORIAL_IN_A_CLUSTER
+from tests.support.documents import Command, typed_by
 from tests.support.e2e import Space
 from tests.support.helm import ROOT
-from tests.support.typed import blocks, typed
 
 pytestmark = pytest.mark.cluster
 
-TUTORIAL = ROOT / "docs" / "tutorial.md"
+PAGE = "docs/tutorial.md"
 
 
 @pytest.mark.story(90)
 def test_the_tutorial_in_a_cluster(space: Space) -> None:
+    commands = [step.text for step in typed_by(TUTORIAL_IN_A_CLUSTER, PAGE) if isinstance(step, Command)]
     (file,) = [
-        one.command for block in blocks(TUTORIAL, "console") for one in typed(block) if "cat > iris" in one.command
+        step.text for step in typed_by(TUTORIAL, PAGE) if isinstance(step, Command) and "cat > iris" in step.text
     ]
     script = [
         "set -eu",
         f"kubectl config set-context --current --namespace={space.name}",
         file,
         "sed -i 's/logistic: {}/gradientBoosting: {rounds: 30}/' iris.yaml",
-        *blocks(TUTORIAL, "sh"),
+        *commands,
     ]
     environment = {**os.environ, **cluster_environment()}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"

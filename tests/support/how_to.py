@@ -14,8 +14,11 @@ from modelservice.contract.resource import API_VERSION, KIND
 from modelservice_operator.crd.crd import build_crd
 
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
-VALUES = "# values.yaml\n"
-ADAPTER_VALUES = "# prometheus-adapter.yaml\n"
+VALUES = ("# values.yaml
+", "# digests.yaml
+")
+ADAPTER_VALUES = "# prometheus-adapter.yaml
+"
 """Those of another project's chart."""
 
 Object = dict[str, Any]
@@ -23,7 +26,7 @@ Object = dict[str, Any]
 
 def shown_objects(page: Path) -> list[Object]:
     """All objects of a page, in order."""
-    shown = (block for block in blocks(page, "yaml") if not block.startswith((VALUES, ADAPTER_VALUES)))
+    shown = (block for block in blocks(page, "yaml") if not block.startswith((*VALUES, ADAPTER_VALUES)))
     return [one for block in shown for one in yaml.safe_load_all(block)]
 
 

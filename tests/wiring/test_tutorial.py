@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 from tests.bench.serving_processes import free_port
+from tests.support.document_runs import TUTORIAL
+from tests.support.documents import Command, typed_by
 from tests.support.helm import ROOT
-from tests.support.typed import blocks, lacking, typed
+from tests.support.typed import lacking
 
-TUTORIAL = ROOT / "docs" / "tutorial.md"
 MARK = "--- next"
 
 
@@ -18,10 +19,10 @@ def test_the_tutorial_does_what_it_shows(tmp_path: Path) -> None:
     (tmp_path / "tests" / "data").mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "data" / "iris.csv", tmp_path / "tests" / "data")
     port = free_port()
-    steps = [step for block in blocks(TUTORIAL, "console") for step in typed(block)]
+    steps = [step for step in typed_by(TUTORIAL, "docs/tutorial.md") if isinstance(step, Command)]
     script = ["exec 2>&1"]
     for step in steps:
-        command = step.command.replace("localhost:8080", f"localhost:{port}")
+        command = step.text.replace("localhost:8080", f"localhost:{port}")
         if command.startswith("modelservice serve"):
             command = command.replace("serve", f"serve --port {port}")
             command += f"\nuntil curl -sf -o /dev/null localhost:{port}/v2/health/ready; do kill -0 $!; sleep 0.1; done"
@@ -38,4 +39,4 @@ def test_the_tutorial_does_what_it_shows(tmp_path: Path) -> None:
     answers = done.stdout.split(f"{MARK}\n")[1:]
     assert len(answers) == len(steps) > 10
     for step, answer in zip(steps, answers, strict=True):
-        assert lacking(answer, step.shown) == [], f"{step.command}\n{answer}"
+        assert lacking(answer, step.shown) == [], f"{step.text}\n{answer}"

@@ -27,7 +27,7 @@ _EXPLAIN: Final = """\
 examples:
   modelservice explain out/iris rows.csv
   echo '{"instances": [[5.1, 3.5, 1.4, 0.2]], "label": "setosa"}' | modelservice explain out/iris -
-  modelservice explain out/iris rows.csv --method TreePaths
+  modelservice explain out/iris-tree rows.csv --method TreePaths
   modelservice explain out/digits picture.png
   modelservice explain out/digits request.json --engine torch --method IntegratedGradients
 """

@@ -36,13 +36,13 @@ class Authority:
     def pem(self) -> bytes:
         return self._signed(self._key.public_key(), self._name, None).public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, common: str, *uris: str, dns: str = "localhost") -> Identity:
-        """A certificate for loopback and a host, and for clients, of that common name."""
+    def issue(self, common: str, *uris: str, dns: str = "localhost", ip: str = "127.0.0.1") -> Identity:
+        """A certificate for an address and a host, and for clients, of that common name."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName(
             [
                 x509.DNSName(dns),
-                x509.IPAddress(ip_address("127.0.0.1")),
+                x509.IPAddress(ip_address(ip)),
                 *map(x509.UniformResourceIdentifier, uris),
             ]
         )
