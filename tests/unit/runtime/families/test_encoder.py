@@ -19,8 +19,9 @@ from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import Model
 from modelservice.families import family_named
-from modelservice.families.base import TEXTS_ONLY
-from modelservice.families.pretrained import Pretrained, read_pretrained, tokenizer_of
+from modelservice.families.encoder import UNREADABLE
+from modelservice.families.pretrained import read_pretrained, tokenizer_of
+from modelservice.families.pretrained.texts import TextModel
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.sources import read_rows, read_source
 from modelservice.modalities.tokens import Tokens
@@ -147,7 +148,7 @@ def test_each_text_is_read_once(uri: str, monkeypatch: pytest.MonkeyPatch) -> No
     encoder = read_pretrained(uri, None)
     tokens = rows(uri).train.features
     first = encoder.embed(tokens)
-    monkeypatch.setattr(Pretrained, "compute", lambda *_: pytest.fail("it was read again"))
+    monkeypatch.setattr(TextModel, "compute", lambda *_: pytest.fail("it was read again"))
     np.testing.assert_array_equal(encoder.embed(tokens[::-1]), first[::-1])
     assert encoder.embed(tokens[:0]).shape == (0, 16)
 
@@ -155,7 +156,7 @@ def test_each_text_is_read_once(uri: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_it_reads_is_said() -> None:
     family = family_named("encoder")
     assert family.unsuited(modality="Text", task="Binary") is None
-    assert family.unsuited(modality="Table", task="Binary") == TEXTS_ONLY
+    assert family.unsuited(modality="Table", task="Binary") == UNREADABLE
     data = Data.model_validate({"configMap": {"name": "d"}, "target": "y", "text": {"column": "x"}})
     assert tokenizer_of(Model.model_validate({"rnn": {}}), data) is None
 

@@ -128,7 +128,7 @@ def test_a_model_that_is_a_pickle_is_refused_by_the_file_that_it_lacks(hub: HubS
 
 
 def test_a_file_that_is_too_large_is_not_held(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelservice.families.pretrained._MAX_DOCUMENT", 10)
+    monkeypatch.setattr("modelservice.families.pretrained.folder.MAX_DOCUMENT", 10)
     assert "config.json of hf://team/minilm@main has more than the 10 bytes that are read" in refused().message
 
 

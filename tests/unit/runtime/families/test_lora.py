@@ -15,7 +15,8 @@ from modelservice.contract.encoders import LowRankAdaptation
 from modelservice.contract.failure import StageError
 from modelservice.families import lora
 from modelservice.families.lora import LowRankEncoder
-from modelservice.families.pretrained import Pretrained, read_pretrained
+from modelservice.families.pretrained import read_pretrained
+from modelservice.families.pretrained.texts import TextModel
 from modelservice.modalities.tokens import Tokens
 
 TUNED = {"lora": {"rank": 4}, "epochs": 20, "learningRate": 0.02}
@@ -28,7 +29,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_bert(tmp_path_factory.mktemp("bert"))
 
 
-def adapted(encoder: Pretrained, *, differing: bool) -> LowRankEncoder:
+def adapted(encoder: TextModel, *, differing: bool) -> LowRankEncoder:
     generator = torch.Generator().manual_seed(0)
     module = LowRankEncoder(encoder, LowRankAdaptation(rank=3, alpha=6), generator)
     if differing:
