@@ -160,8 +160,11 @@ def _reads(
 
 def _of_service(dataset: Dataset) -> _Reads:
     asked = shared_by(dataset.preprocessing)
-    assert asked is not None  # noqa: S101 - a service makes no other rows
-    note = f"the encoder is the service {asked.name} of {asked.digest}, {asked.width} numbers of a row"
+    if asked is None:
+        field = f"{MODEL_SECTION}.service"
+        message = f"{field} is asked for the numbers of texts, and the data holds images: name a folder with uri"
+        raise StageError("ModelUnsuited", message, field=field)
+    note = f"the encoder is the service {asked.name} of {asked.digest}, {asked.width} numbers of a text"
     return _Reads(reading=_AsTheyAre(), parameters=0, notes=(note,))
 
 

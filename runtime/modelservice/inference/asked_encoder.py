@@ -174,10 +174,15 @@ def look_at(address: str, name: str) -> SharedEncoder:
     try:
         document = json.loads(content)
         (width,) = (one["shape"][1] for one in document["outputs"] if one["name"] == OUTPUT)
-        return SharedEncoder(name=name, digest=document["parameters"][DIGEST], width=width)
+        (datatype,) = (one["datatype"] for one in document["inputs"])
+        encoder = SharedEncoder(name=name, digest=document["parameters"][DIGEST], width=width)
     except _NO_DOCUMENT:
         message = f"{name} at {address} is no encoder, since it has no output {OUTPUT}: name one with model.pretrained"
         raise NotAnsweredError(Trouble.REFUSED, message) from None
+    if datatype != BYTES:
+        message = f"{name} at {address} reads images, and heads ask for texts: name its folder with model.encoder.uri"
+        raise NotAnsweredError(Trouble.REFUSED, message)
+    return encoder
 
 
 class _Wire:

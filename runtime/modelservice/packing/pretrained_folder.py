@@ -22,7 +22,7 @@ _OUTPUT: Final = "embedding"
 def ready_folder(folder: Path, settings: PackSettings) -> Readied:
     """Read a pretrained model; see ``pack``, and ``families.pretrained`` for what is refused."""
     if unused := [name for name in ("labels", "columns", "inputs", "outputs") if getattr(settings, name)]:
-        raise PackError(f"{folder} gives embeddings of rows, so that {unused[0]} mean nothing: leave them out")
+        raise PackError(f"{folder} gives embeddings, so that {unused[0]} mean nothing: leave them out")
     return ready_pretrained(PretrainedModel(uri=f"file://{folder.resolve()}", max_length=settings.max_length))
 
 

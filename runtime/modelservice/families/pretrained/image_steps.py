@@ -238,11 +238,13 @@ def weights(given: int, resized: int, by: Filter) -> NDArray[np.float32]:
     found = np.zeros((resized, given))
     scale = given / resized
     wider = max(scale, 1.0)
+    nearest = scale / 2
     for place in range(resized):
-        center = (place + 0.5) * scale
         if not by.support:
-            found[place, min(int(center), given - 1)] = 1
+            found[place, min(int(nearest), given - 1)] = 1
+            nearest += scale  # as Pillow adds it up: which of two neighbours is nearer depends on its last bits
             continue
+        center = (place + 0.5) * scale
         first = max(int(center - by.support * wider + 0.5), 0)
         last = min(int(center + by.support * wider + 0.5), given)
         near = by.weight((np.arange(first, last, dtype=np.float64) - center + 0.5) / wider)

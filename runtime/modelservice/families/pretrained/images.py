@@ -241,7 +241,8 @@ def _steps(folder: Folder) -> ImageSteps:
     try:
         return ImageSteps.model_validate_json(folder.read(PREPROCESSOR))
     except ValidationError as error:
-        raise folder.invalid(f"{PREPROCESSOR}: {first_problem(error)}") from None
+        problem = first_problem(error).removeprefix("document: ")  # what several fields have to do with each other
+        raise folder.invalid(f"{PREPROCESSOR}: {problem}") from None
 
 
 def _weights(folder: Folder) -> tuple[str, bytes]:

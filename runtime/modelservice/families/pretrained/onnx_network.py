@@ -215,6 +215,8 @@ def _keep_needed(graph: Any, output: str) -> None:
         if needed & set(node.output):
             needed.update(node.input)
             kept.append(node)
+    for place, node in enumerate(kept):
+        node.name = f"{node.op_type}_{len(kept) - place}"  # the file need not have names, nor different ones
     stored = [tensor for tensor in graph.initializer if tensor.name in needed]
     for field, values in (("node", kept[::-1]), ("initializer", stored)):
         del getattr(graph, field)[:]

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 from PIL import Image
 from tests.unit.runtime.families.berts import write_bert
 from tests.unit.runtime.families.datasets import fit, reviews, run_onnx
 from tests.unit.runtime.families.image_networks import SIDE, WIDTH, archive, network, pictures, write_network
 
-from modelservice.contract.data import Data
+from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import StageError
 from modelservice.families import family_named
 from modelservice.families.encoder import UNREADABLE
@@ -44,7 +44,7 @@ def data(**more: Any) -> Data:
 
 def rows(content: bytes | None = None, **more: Any) -> Dataset:
     asked = data(**more)
-    source = read_source(content or archive(pictures()), format=asked.effective_format, options=FileOptions.of(asked))
+    source = read_source(content or archive(pictures()), format=Format.IMAGE_FOLDER, options=FileOptions.of(asked))
     return read_rows(source, asked, None)[1]
 
 
@@ -80,8 +80,12 @@ def by_pillow(uri: str, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         values = np.asarray(picture, np.float32) * steps["rescale_factor"]
         seen.append((values - steps["image_mean"]) / steps["image_std"])
     batch = np.stack(seen).transpose(0, 3, 1, 2).astype(np.float32)
-    found = ReferenceEvaluator(onnx.load(folder / "model.onnx")).run(["pooler_output"], {"pixel_values": batch})
-    return np.asarray(found[0])
+    return run_file(folder / "model.onnx", "pooler_output", batch)
+
+
+def run_file(file: Path, output: str, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run([output], {"pixel_values": batch})[0])
 
 
 @given(
@@ -185,11 +189,10 @@ def test_what_is_taken_of_a_network(tmp_path: Path, outputs: tuple[str, ...], op
     encoder = read_pretrained(uri, None)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, SIDE, SIDE)).astype(np.float32)
     found = encoder.reading(plain(SIDE, SIDE)).compute(pixels)
-    model = onnx.load(tmp_path / "m" / "onnx" / "model.onnx")
     steps = ImageSteps.model_validate_json((tmp_path / "m" / "preprocessor_config.json").read_bytes())
     factor, offset = (one.reshape(3, 1, 1) for one in steps.colours(3))
     kept = "pooler_output" if "pooler_output" in outputs else "last_hidden_state" if len(outputs) > 1 else outputs[0]
-    (expected,) = ReferenceEvaluator(model).run([kept], {"pixel_values": pixels * factor + offset})
+    expected = run_file(tmp_path / "m" / "onnx" / "model.onnx", kept, pixels * factor + offset)
     expected = expected.mean(axis=(2, 3)) if expected.ndim > 2 else expected
     np.testing.assert_allclose(found, expected, atol=1e-5)
     # What is not needed is left out.
@@ -220,7 +223,7 @@ def refused(uri: str, dataset: Dataset | None = None, **more: Any) -> tuple[str,
         ({}, ("image_std",), "do_normalize needs image_mean and image_std"),
         ({"image_std": [0, 1, 1]}, (), "image_std[0]: 0: "),
         ({"image_mean": [0.1, 0.2], "image_std": [1, 1]}, (), "image_mean has 2 numbers, and images of 3 channels"),
-        ({"size": {"height": 8, "width": 8}}, (), "images of 8 x 8 pixels, and the network takes 16 x 16"),
+        ({"size": {"height": 8, "width": 8}}, (), "it makes images of 8 x 8 pixels, and the network takes 16 x 16"),
     ],
 )
 def test_steps_that_cannot_be_done_are_named(
@@ -356,3 +359,10 @@ def test_learning_on_is_for_texts(tmp_path: Path) -> None:
     reason, said, field = refused(uri, fineTune={})
     assert (reason, field) == ("ModelUnsuited", "spec.model.encoder.fineTune")
     assert f"fineTune changes encoders of texts, and {uri} reads images: leave it out" in said
+
+
+def test_a_service_is_asked_for_texts() -> None:
+    with pytest.raises(StageError) as caught:
+        fit(rows(), {"encoder": {"service": {"name": "resnet"}}})
+    assert caught.value.field == "spec.model.encoder.service"
+    assert "is asked for the numbers of texts, and the data holds images: name a folder with uri" in str(caught.value)
