@@ -81,10 +81,6 @@ class PretrainedEncoder(Protocol):
 class Kind(Protocol):
     """One kind of pretrained models. Members are stateless values in ``pretrained.KINDS``."""
 
-    @property
-    def reads(self) -> str:
-        """What its models read, in the plural: texts or images."""
-
     def claims(self, folder: Folder) -> bool:
         """Whether a folder is of this kind; for errors see ``Folder.load``."""
 

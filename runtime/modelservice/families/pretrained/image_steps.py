@@ -127,9 +127,11 @@ class ImageSteps(BaseModel):
         """What becomes of an image of that size.
 
         Raises:
-            ValueError: a crop would be larger than what is cropped.
+            ValueError: it would be larger than any image here, or a crop larger than what is cropped.
         """
         resized, crop = self._resized(height, width)
+        if max(resized) > MAX_SIDE:
+            raise ValueError(f"they would be made {resized[0]} x {resized[1]}, at most {MAX_SIDE} are possible")
         if crop[0] > resized[0] or crop[1] > resized[1]:
             said = f"crop_size is {crop[0]} x {crop[1]}, and images are {resized[0]} x {resized[1]} before it"
             raise ValueError(f"{said}: a crop is no larger than that")

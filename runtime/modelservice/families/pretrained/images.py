@@ -205,8 +205,6 @@ class ImageReading:
 class _Images:
     """See ``Kind``."""
 
-    reads = "images"
-
     def claims(self, folder: Folder) -> bool:
         """By the file that says what is done to images."""
         return folder.optional(PREPROCESSOR) is not None

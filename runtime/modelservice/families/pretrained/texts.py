@@ -156,8 +156,6 @@ class _TextReading:
 class _Texts:
     """See ``Kind``."""
 
-    reads = "texts"
-
     def claims(self, folder: Folder) -> bool:
         """By ``model_type`` of its config.json."""
         config = folder.document(CONFIG)

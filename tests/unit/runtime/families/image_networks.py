@@ -32,7 +32,7 @@ def network(
     *,
     opset: int = 17,
     outputs: tuple[str, ...] = ("last_hidden_state", "pooler_output"),
-    shape: tuple[Any, ...] = ("batch", 3, SIDE, SIDE),
+    shape: tuple[str | int | None, ...] = ("batch", 3, SIDE, SIDE),
     nodes: tuple[Any, ...] = (),
     imports: tuple[Any, ...] = (),
 ) -> onnx.ModelProto:
@@ -56,12 +56,13 @@ def network(
         helper.make_node("MatMul", ["flat", "dense"], ["pooler_output"]),
         *nodes,
     ]
-    axes = {"last_hidden_state": ["batch", WIDTH, None, None]}
+    pooled: list[str | int | None] = ["batch", WIDTH]
+    axes: dict[str, list[str | int | None]] = {"last_hidden_state": ["batch", WIDTH, None, None]}
     graph = helper.make_graph(
         made,
         "network",
         [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, list(shape))],
-        [helper.make_tensor_value_info(one, TensorProto.FLOAT, axes.get(one, ["batch", WIDTH])) for one in outputs],
+        [helper.make_tensor_value_info(one, TensorProto.FLOAT, axes.get(one, pooled)) for one in outputs],
         [numpy_helper.from_array(one.astype(np.float32), name) for name, one in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), *imports], ir_version=8)

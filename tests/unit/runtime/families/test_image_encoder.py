@@ -352,6 +352,8 @@ def test_images_that_it_does_not_see_are_refused(tmp_path: Path) -> None:
     assert "its network takes 16 x 16 pixels, and would see 16 x 32: set spec.data.image to 16 x 16" in str(
         caught.value
     )
+    with pytest.raises(StageError, match="they would be made 16 x 8000, at most 4096 are possible"):
+        read_pretrained(shortest, None).reading(plain(2, 1000))
 
 
 def test_learning_on_is_for_texts(tmp_path: Path) -> None:
