@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from tests.unit.runtime.families.berts import write_bert
+from tests.unit.runtime.families.berts import read_bert, write_bert
 from tests.unit.runtime.families.datasets import run_onnx
 
 from modelservice.artifact.files import document_bytes
@@ -137,7 +137,7 @@ def test_a_family_sees_what_a_concatenation_by_hand_gives(uri: str) -> None:
     np.testing.assert_array_equal(numbers[:, 1], ~held)
     # By hand, each text alone: centered over both columns, and scaled by one factor.
     tokens = np.concatenate([dataset.train.features[:, :LENGTH], dataset.train.features[held, LENGTH + 1 : -1]])
-    encoder = read_pretrained(uri, None)
+    encoder = read_bert(uri)
     alone = np.concatenate([encoder.compute(tokens[row : row + 1]) for row in range(len(tokens))])
     apart = alone - alone.mean(axis=0)
     expected = apart * (4 / np.linalg.norm(apart, axis=1).mean())

@@ -24,9 +24,9 @@ from modelservice.families.encoder import UNREADABLE
 from modelservice.families.pretrained import read_pretrained
 from modelservice.families.pretrained.image_steps import FILTERS, ImageSteps, weights
 from modelservice.families.pretrained.images import ImageModel
-from modelservice.modalities.base import Dataset
+from modelservice.modalities.base import Dataset, FileOptions
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
-from modelservice.modalities.sources import FileOptions, read_rows, read_source
+from modelservice.modalities.sources import read_rows, read_source
 
 SIZE = {"height": 20, "width": 20}
 
@@ -69,7 +69,7 @@ def by_pillow(uri: str, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         picture = Image.fromarray(pixels)
         if "shortest_edge" in size:
             short, least = size["shortest_edge"], min(picture.size)
-            target = tuple(int(short * side / least) for side in picture.size)
+            target = (int(short * picture.width / least), int(short * picture.height / least))
         else:
             target = (size["width"], size["height"])
         picture = picture.resize(target, steps["resample"])
@@ -339,8 +339,7 @@ def test_what_it_reads_is_said(tmp_path: Path) -> None:
 
 def test_images_that_it_does_not_see_are_refused(tmp_path: Path) -> None:
     uri = write_network(tmp_path / "m")
-    arrays = {"image": {"height": 20, "width": 20, "channels": 4}}
-    reason, said, field = refused(uri, rows(**arrays))
+    reason, said, field = refused(uri, rows(image={**SIZE, "channels": 4}))
     assert (reason, field) == ("ModelUnsuited", "spec.data.image.channels")
     assert "sees 3 channels, and images have 4: set spec.data.image.channels to 3" in said
     fractions = read_pretrained(uri, None)

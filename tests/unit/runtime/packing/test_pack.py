@@ -22,6 +22,7 @@ from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.progress import Progress
+from modelservice.contract.signature import InputTensor
 from modelservice.families.pretrained import read_pretrained
 from modelservice.inference.predictor import InputError, Predictor
 from modelservice.packing.errors import PackError
@@ -411,7 +412,7 @@ def test_a_folder_with_a_network_gives_embeddings_of_images(tmp_path: Path) -> N
     write_network(tmp_path / "resnet", steps=steps)
     predictor = served(tmp_path / "resnet")
     assert (predictor.signature.modality, predictor.manifest.family) == ("Image", "encoder")
-    assert predictor.signature.inputs[0].shape == (18, 18, 3)
+    assert predictor.encoder.inputs == (InputTensor(name="image", datatype="UINT8", shape=(18, 18, 3)),)
     pixels = np.random.default_rng(0).integers(0, 256, (18, 18, 3), dtype=np.uint8)
     encoded = base64.b64encode(png(pixels)).decode()
     instances = orjson.dumps({"instances": [{"b64": encoded}, pixels.tolist()]})
