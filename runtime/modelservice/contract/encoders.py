@@ -1,4 +1,4 @@
-"""``spec.model.encoder`` and ``spec.model.pretrained``: models of texts that were trained before."""
+"""``spec.model.encoder`` and ``spec.model.pretrained``: models of texts or images that were trained before."""
 
 from typing import Self
 
@@ -60,7 +60,7 @@ class LowRankAdaptation(Contract):
 
 
 class FineTune(Contract):
-    """An encoder learns the task with a linear layer behind it, before the head learns from its numbers."""
+    """An encoder of texts learns the task with a linear layer behind it, before the head learns from its numbers."""
 
     lora: LowRankAdaptation = Field(
         default=LowRankAdaptation(), description="Which differences are learned. A change trains again."
@@ -94,31 +94,33 @@ class EncoderService(Contract):
 
 
 class Encoder(OneOf):
-    """A pretrained model that makes numbers of texts, and a head that is trained on these."""
+    """A pretrained model that makes numbers of texts or images, and a head that is trained on these."""
 
     COMMON = frozenset({"digest", "head", "fine_tune"})
     RULES = (_DIGEST_OF_URI, _TUNED_BY_URI)
 
     uri: EncoderUri | None = Field(
         default=None,
-        description="Folder of a BERT in the layout of Hugging Face: config.json, model.safetensors, tokenizer.json. Of"
-        " a store or a hub (hf://organisation/name@revision), what the training pod may read; file:// is a folder of"
-        " the trainer's image. A change trains again.",
+        description="Folder in the layout of Hugging Face. For texts a BERT: config.json, model.safetensors,"
+        " tokenizer.json. For images any network: model.onnx, preprocessor_config.json. Of a store or a hub"
+        " (hf://organisation/name@revision), what the training pod may read; file:// is a folder of the trainer's"
+        " image. A change trains again.",
     )
     service: EncoderService | None = Field(
         default=None, description="An encoder that stands as a service of its own, which many heads share."
     )
     digest: Sha256 | None = Field(
         default=None,
-        description="sha256 of model.safetensors below uri, which the status says: another file is refused. Default:"
-        " whatever is there. A change trains again.",
+        description="sha256 of the weights below uri, model.safetensors or model.onnx, which the status says: another"
+        " file is refused. Default: whatever is there. A change trains again.",
     )
     head: EncoderHead = Field(
         default=EncoderHead(logistic=LogisticRegression()),
         description="Default logistic. A change trains again.",
     )
     fine_tune: FineTune | None = Field(
-        default=None, description="How the encoder learns on. Default: it stays as it is. A change trains again."
+        default=None,
+        description="How an encoder of texts learns on. Default: it stays as it is. A change trains again.",
     )
 
     @model_validator(mode="after")
@@ -130,16 +132,19 @@ class Encoder(OneOf):
 
 
 class PretrainedModel(Contract):
-    """A pretrained model that is served as it is: texts in, the numbers of each out."""
+    """A pretrained model that is served as it is: texts or images in, the numbers of each out."""
 
     uri: EncoderUri = Field(
-        description="Folder of a BERT in the layout of Hugging Face, as of encoder.uri. A change makes it anew."
+        description="Folder in the layout of Hugging Face, as of encoder.uri. A change makes it anew."
     )
     digest: Sha256 | None = Field(
         default=None,
-        description="sha256 of model.safetensors: another file is refused. Default: whatever is there. A change makes"
-        " it anew.",
+        description="sha256 of model.safetensors or model.onnx: another file is refused. Default: whatever is there. A"
+        " change makes it anew.",
     )
     max_length: int = Field(
-        default=128, ge=1, le=4096, description="Tokens of a text that are read. Default 128. A change makes it anew."
+        default=128,
+        ge=1,
+        le=4096,
+        description="Tokens of a text that are read; images have none. Default 128. A change makes it anew.",
     )

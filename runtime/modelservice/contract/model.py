@@ -90,13 +90,14 @@ class Model(OneOf):
     rnn: RecurrentNetwork | None = Field(default=None, description="A recurrent network, for texts.")
     transformer: Transformer | None = Field(default=None, description="A transformer encoder, for texts.")
     encoder: Encoder | None = Field(
-        default=None, description="A pretrained model that reads texts, with a head that is trained."
+        default=None, description="A pretrained model that reads texts or images, with a head that is trained."
     )
     artifact: ArtifactSource | None = Field(
         default=None, description="What was trained or packed elsewhere, served as it is. A change fetches it."
     )
     pretrained: PretrainedModel | None = Field(
-        default=None, description="A pretrained model, served as it is: texts in, embeddings out. Needs no data."
+        default=None,
+        description="A pretrained model, served as it is: texts or images in, embeddings out. Needs no data.",
     )
     auto: Auto | None = Field(
         default=None,

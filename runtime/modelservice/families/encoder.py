@@ -4,7 +4,6 @@ Both are one graph where the encoder is read here. Where it is a service of its 
 and the graph is that of the head alone.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -14,21 +13,27 @@ from modelservice.contract.encoders import Encoder, EncoderHead
 from modelservice.contract.failure import StageError
 from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
-from modelservice.families.base import TEXTS_ONLY, Family, Fitted, Observer
+from modelservice.families.base import Family, Fitted, Observer
 from modelservice.families.decision_tree import Tree
 from modelservice.families.kernel_ridge import Ridge
 from modelservice.families.logistic import Logistic
 from modelservice.families.mlp import Mlp
-from modelservice.families.pretrained import Pretrained, read_pretrained, seen_by
+from modelservice.families.pretrained import read_pretrained, seen_by, texts_alone
+from modelservice.families.pretrained.base import MODEL_SECTION, Reading
 from modelservice.families.svm import Svm
 from modelservice.modalities.base import Dataset, Features
+from modelservice.modalities.image.encoder import NAME as IMAGE
+from modelservice.modalities.shared import shared_by
 from modelservice.modalities.text.embedded import NAME as EMBEDDED_TEXT
-from modelservice.modalities.text.embedded import EmbeddedPreprocessing
+from modelservice.modalities.text.encoder import NAME as TEXT
 from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 _NARROW: Final = 1e-12
 """The least deviation that is divided by."""
+READABLE: Final = frozenset({TEXT, IMAGE, EMBEDDED_TEXT})
+UNREADABLE: Final = "reads texts and images: name a column in spec.data.text, give images, or choose mlp"
+"""What ``EncoderFamily.unsuited`` says of all else."""
 HEADS: Final[tuple[Family, ...]] = (Logistic(), Svm(), Tree(), Ridge(), Mlp())
 """In the order of ``EncoderHead``'s members, whose names they have."""
 
@@ -64,8 +69,8 @@ class EncoderFamily:
     name = "encoder"
 
     def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - its head says that of the task
-        """It reads texts, or what a service made of them."""
-        return None if modality in {"Text", EMBEDDED_TEXT} else TEXTS_ONLY
+        """It reads what an encoder can, or what a service made of that."""
+        return None if modality in READABLE else UNREADABLE
 
     def fit(
         self,
@@ -79,10 +84,10 @@ class EncoderFamily:
         """See ``Family.fit``."""
         head = _head(settings.head, dataset)
         reads, observe = _reads(settings, dataset, training, observe, checkpointing)
-        scaling = Scaling.of(reads.embed(dataset.train.features))
+        scaling = Scaling.of(reads.reading.embed(dataset.train.features))
         fitted = head.fit(
             settings.head.chosen,
-            replace(seen_by(dataset, lambda rows: scaling(reads.embed(rows))), modality="Table", codes=None),
+            replace(seen_by(dataset, lambda rows: scaling(reads.reading.embed(rows))), modality="Table", codes=None),
             training,
             observe=observe,
             checkpointing=checkpointing,
@@ -90,7 +95,7 @@ class EncoderFamily:
 
         def predict(rows: Features) -> Array:
             # Rows of another batch differ in the last bit, which a head may make much of: so the same rows together.
-            return fitted.predict(scaling(reads.compute(rows)))
+            return fitted.predict(scaling(reads.reading.compute(rows)))
 
         return Fitted(
             onnx=_joined(reads, scaling, fitted.onnx, dataset),
@@ -108,16 +113,12 @@ class _Reads:
     """What makes numbers of rows.
 
     Attributes:
-        embed: rows to float32 [rows, width]; what was read before is kept.
-        compute: the same, bit for bit as the graph does it.
-        append: writes the nodes from the newest value of a graph, the rows, to numbers, and gives their name back.
+        reading: does it.
         parameters: how many weights of it become part of the model.
         notes: which encoder it is, and what it learned.
     """
 
-    embed: Callable[[Features], Features]
-    compute: Callable[[Features], Features]
-    append: Callable[[Any], str]
+    reading: Reading
     parameters: int
     notes: tuple[str, ...]
 
@@ -129,14 +130,21 @@ def _reads(
     if settings.uri is None:
         return _of_service(dataset), observe
     encoder = read_pretrained(settings.uri, settings.digest)
-    encoder.check_length(dataset.shape[0], field="spec.data.text.maxLength")
-    notes: tuple[str, ...] = (f"the encoder is {encoder.origin} with weights {encoder.digest}",)
+    if encoder.modality != dataset.modality:
+        message = (
+            f"{encoder.origin} reads {encoder.modality.lower()}s, and the data holds {dataset.modality.lower()}s: name"
+            " an encoder of these"
+        )
+        raise StageError("ModelUnsuited", message, field=f"{MODEL_SECTION}.uri")
+    reading = encoder.reading(dataset.preprocessing)
+    notes: tuple[str, ...] = (f"the encoder is {encoder.origin} with weights {encoder.digest}", *reading.notes)
     if settings.fine_tune is not None:
         from modelservice.families.lora import fine_tuned  # noqa: PLC0415 - torch takes seconds to import
 
-        scaling = Scaling.of(encoder.embed(dataset.train.features))
+        field = f"{MODEL_SECTION}.fineTune"
+        scaling = Scaling.of(reading.embed(dataset.train.features))
         encoder, said = fine_tuned(
-            encoder,
+            texts_alone(encoder, what=f"{field} changes encoders of texts", field=field),
             settings.fine_tune,
             dataset,
             center=scaling.center,
@@ -145,35 +153,37 @@ def _reads(
             observe=observe,
             checkpointing=checkpointing,
         )
+        reading = encoder.reading(dataset.preprocessing)
         observe, notes = _nobody, (*notes, said)  # all progress is told
-    return _of_folder(encoder, dataset.shape[0], notes), observe
+    return _Reads(reading=reading, parameters=encoder.parameters, notes=notes), observe
 
 
 def _of_service(dataset: Dataset) -> _Reads:
-    preprocessing = dataset.preprocessing
-    assert isinstance(preprocessing, EmbeddedPreprocessing)  # noqa: S101 - a service makes no other rows
-    asked = preprocessing.shared
-    return _Reads(
-        embed=_as_they_are,
-        compute=_as_they_are,
-        append=lambda graph: str(graph.value),
-        parameters=0,
-        notes=(f"the encoder is the service {asked.name} of {asked.digest}, {asked.width} numbers of a text",),
-    )
+    asked = shared_by(dataset.preprocessing)
+    if asked is None:
+        field = f"{MODEL_SECTION}.service"
+        message = f"{field} is asked for the numbers of texts, and the data holds images: name a folder with uri"
+        raise StageError("ModelUnsuited", message, field=field)
+    note = f"the encoder is the service {asked.name} of {asked.digest}, {asked.width} numbers of a text"
+    return _Reads(reading=_AsTheyAre(), parameters=0, notes=(note,))
 
 
-def _of_folder(encoder: Pretrained, length: int, notes: tuple[str, ...]) -> _Reads:
-    return _Reads(
-        embed=encoder.embed,
-        compute=encoder.compute,
-        append=lambda graph: encoder.append_to(graph, length=length),
-        parameters=encoder.parameters,
-        notes=notes,
-    )
+class _AsTheyAre:
+    """See ``Reading``: the rows are numbers already."""
 
+    notes = ()
 
-def _as_they_are(rows: Features) -> Features:
-    return rows
+    def embed(self, rows: Features) -> Features:
+        """See ``Reading``."""
+        return rows
+
+    def compute(self, rows: Features) -> Features:
+        """See ``Reading``."""
+        return rows
+
+    def append_to(self, graph: Any) -> str:
+        """See ``Reading``."""
+        return str(graph.value)
 
 
 def _nobody(_: Progress) -> None:
@@ -193,7 +203,7 @@ def _joined(reads: _Reads, scaling: Scaling, head: bytes, dataset: Dataset) -> b
     from modelservice.families.onnx_graph import Graph  # noqa: PLC0415 - onnx takes long to import
 
     graph = Graph()
-    moved = graph.add("Sub", reads.append(graph), graph.constant("center", scaling.center))
+    moved = graph.add("Sub", reads.reading.append_to(graph), graph.constant("center", scaling.center))
     graph.add("Mul", moved, graph.constant("scale", np.array(scaling.factor, np.float32)))
     graph.append_model(head)
     return graph.model(shape=dataset.shape, width=len(dataset.labels) or 1)

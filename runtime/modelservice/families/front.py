@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from modelservice.contract.data import ColumnEncoder
 from modelservice.families.base import Fitted
-from modelservice.families.pretrained import COLUMNS_SECTION, Pretrained, encoder_of_columns, seen_by
+from modelservice.families.pretrained import encoder_of_columns, seen_by
+from modelservice.families.pretrained.base import COLUMNS_SECTION
+from modelservice.families.pretrained.texts import TextModel
 from modelservice.modalities.base import Dataset, Features
 from modelservice.modalities.table.kinds.encoded import EncodedPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
@@ -42,14 +44,14 @@ class Front:
         scale: what a text's difference from it is multiplied by.
     """
 
-    encoder: Pretrained
+    encoder: TextModel
     tokens: NDArray[np.int64]
     others: NDArray[np.int64]
     center: Features
     scale: np.float32
 
     @classmethod
-    def measured(cls, encoder: Pretrained, preprocessing: TablePreprocessing, features: Features) -> Self:
+    def measured(cls, encoder: TextModel, preprocessing: TablePreprocessing, features: Features) -> Self:
         """The front of some training rows, float32 [rows, tokens and numbers]."""
         tokens, others = _places(preprocessing)
         texts = features[:, tokens].reshape(-1, tokens.shape[1])

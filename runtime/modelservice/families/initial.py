@@ -12,7 +12,7 @@ from modelservice.artifact.load import Artifact
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import PREPROCESSING_FILE, WEIGHTS_FILE
 from modelservice.contract.training import TrainedArtifact
-from modelservice.families.pretrained import ENVIRONMENT
+from modelservice.families.pretrained.folder import ENVIRONMENT
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.elsewhere import Named, read_elsewhere
 from modelservice.modalities.likeness import difference

@@ -6,7 +6,6 @@ so what serves is an encoder like any other and costs no more.
 """
 
 import os
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -24,7 +23,7 @@ from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import Observer
 from modelservice.families.gradient import best_device, rows_of
 from modelservice.families.heads import build_head
-from modelservice.families.pretrained import Pretrained
+from modelservice.families.pretrained.texts import TextModel
 from modelservice.families.token_graph import HIDDEN
 from modelservice.modalities.base import Dataset, Features
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
@@ -50,7 +49,7 @@ class LowRankEncoder(nn.Module):
     """
 
     def __init__(
-        self, encoder: Pretrained, settings: LowRankAdaptation, generator: torch.Generator, *, device: str = "cpu"
+        self, encoder: TextModel, settings: LowRankAdaptation, generator: torch.Generator, *, device: str = "cpu"
     ) -> None:
         super().__init__()
         self._config, self._pooling = encoder.config, encoder.pooling
@@ -64,7 +63,7 @@ class LowRankEncoder(nn.Module):
         self.to(device)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """The numbers of texts, as ``Pretrained.compute`` makes them of the merged weights."""
+        """The numbers of texts, as ``TextModel.compute`` makes them of the merged weights."""
         frozen, epsilon = self._frozen, self._config.layer_norm_eps
         tokens = features[:, : max(1, int((features > 0).sum(dim=1).max()))].long()
         held = tokens > 0
@@ -134,7 +133,7 @@ class _Scaled(nn.Module):
 
 
 def fine_tuned(
-    encoder: Pretrained,
+    encoder: TextModel,
     settings: FineTune,
     dataset: Dataset,
     *,
@@ -143,7 +142,7 @@ def fine_tuned(
     seed: int,
     observe: Observer,
     checkpointing: Checkpointing = BEGINS_ANEW,
-) -> tuple[Pretrained, str]:
+) -> tuple[TextModel, str]:
     """The encoder after it learned the task with a linear layer behind it, which is then left; and a note on it.
 
     Args:
@@ -208,4 +207,4 @@ def fine_tuned(
     if settings.precision is not Precision.FLOAT32:
         note = f"{note}, in steps that were computed in {settings.precision}"
     weights = {name: np.asarray(array, np.float32) for name, array in adapted.merged().items()}
-    return replace(encoder, weights=weights, _known={}, _sessions={}), note
+    return encoder.learned_on(weights), note

@@ -104,9 +104,19 @@ class Graph:
         versions = {opset.domain: opset.version for opset in model.opset_import}
         if versions[""] != OPSET or any(version > DOMAINS.get(domain, 0) for domain, version in versions.items()):
             raise ValueError(f"a model of operators {versions} does not fit into one of {DOMAINS}")
+        return self.append_nodes(model, given={INPUT_NAME: self.value}, output=OUTPUT_NAME)
+
+    def append_nodes(self, model: Any, *, given: Mapping[str, str], output: str) -> str:
+        """The nodes and weights of a model of our versions of operators, which are taken over, not copied.
+
+        Args:
+            model: an ``onnx.ModelProto`` without graphs within graphs.
+            given: what its inputs are here.
+            output: that becomes the newest value.
+        """
         start = f"{self._prefix}{len(self._nodes)}."
-        # The rows are those of this graph, "" stands for an input that is left out.
-        names = {INPUT_NAME: self.value, "": ""}
+        # "" stands for an input that is left out.
+        names = {**given, "": ""}
         for tensor in model.graph.initializer:
             names[tensor.name] = tensor.name = f"{start}{tensor.name}"
             self._constants.append(tensor)
@@ -116,7 +126,7 @@ class Graph:
             for found in (node.input, node.output):
                 found[:] = [names[name] for name in found]
             self._nodes.append(node)
-        self.value = names[OUTPUT_NAME]
+        self.value = names[output]
         return self.value
 
     def to_float64(self) -> str:
@@ -196,8 +206,8 @@ class Graph:
             self.add("Div", together, total)
         self.add("Cast", to=TensorProto.FLOAT)
 
-    def model(self, *, shape: tuple[int, ...], width: int) -> bytes:
-        """``model.onnx``: rows of ``shape`` in, the newest value, float32 [rows, width], out.
+    def model(self, *, shape: tuple[int, ...], width: int | None) -> bytes:
+        """``model.onnx``: rows of ``shape`` in, the newest value, float32 [rows, width], out; None where it is asked.
 
         Raises:
             onnx.checker.ValidationError: the nodes do not fit together.

@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -19,7 +19,8 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 
 from modelservice.contract.manifest import SharedEncoder
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Rows
+from modelservice.modalities.shared import Embed
 from modelservice.modalities.tensors import BYTES, to_binary
 
 OUTPUT: Final = "embedding"
@@ -86,7 +87,7 @@ class AskedEncoder:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def __call__(self, texts: Sequence[str], within: float | None = None) -> Features:
+    def __call__(self, texts: Rows, within: float | None = None) -> Features:
         """The numbers of texts, float32 [texts, width].
 
         Args:
@@ -103,7 +104,7 @@ class AskedEncoder:
                 found[some] = self._ask(texts[some], None if end is None else end - self._clock())
         return found
 
-    def _ask(self, texts: Sequence[str], within: float | None) -> Features:
+    def _ask(self, texts: Rows, within: float | None) -> Features:
         if within is not None and within <= 0:
             message = f"the encoder {self._encoder.name} was not asked: there is no time left"
             raise NotAnsweredError(Trouble.LATE, message)
@@ -153,10 +154,10 @@ def unnamed(encoder: SharedEncoder) -> str:
     return f"{asks}: say where that answers with --encoder (encoder in Python), such as http://localhost:8080"
 
 
-def asks_nobody(encoder: SharedEncoder) -> Callable[[Sequence[str], float | None], Features]:
+def asks_nobody(encoder: SharedEncoder) -> Embed:
     """In place of what asks, where nobody said where the encoder answers."""
 
-    def refuse(_texts: Sequence[str], _within: float | None) -> Features:
+    def refuse(_texts: Rows, _within: float | None) -> Features:
         raise NotAnsweredError(Trouble.REFUSED, unnamed(encoder))
 
     return refuse
@@ -173,10 +174,15 @@ def look_at(address: str, name: str) -> SharedEncoder:
     try:
         document = json.loads(content)
         (width,) = (one["shape"][1] for one in document["outputs"] if one["name"] == OUTPUT)
-        return SharedEncoder(name=name, digest=document["parameters"][DIGEST], width=width)
+        (datatype,) = (one["datatype"] for one in document["inputs"])
+        encoder = SharedEncoder(name=name, digest=document["parameters"][DIGEST], width=width)
     except _NO_DOCUMENT:
         message = f"{name} at {address} is no encoder, since it has no output {OUTPUT}: name one with model.pretrained"
         raise NotAnsweredError(Trouble.REFUSED, message) from None
+    if datatype != BYTES:
+        message = f"{name} at {address} reads images, and heads ask for texts: name its folder with model.encoder.uri"
+        raise NotAnsweredError(Trouble.REFUSED, message)
+    return encoder
 
 
 class _Wire:
@@ -324,7 +330,7 @@ def _sentence(content: bytes) -> str:
         return " ".join(content[:200].decode(errors="replace").split()) or "nothing"
 
 
-def _slices(texts: Sequence[str]) -> Iterator[slice]:
+def _slices(texts: Rows) -> Iterator[slice]:
     """Places of texts that go together."""
     start = size = 0
     for place, text in enumerate(texts):

@@ -30,7 +30,7 @@ from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.parts import PartOptions
-from modelservice.modalities.text.embedded import EmbeddedEncoder
+from modelservice.modalities.shared import AskingEncoder, asking
 from modelservice.tasks import served_task_of
 from modelservice.tasks.base import Array, ServedTask
 from modelservice.tasks.probabilities import improbable
@@ -144,9 +144,10 @@ class Predictor:
             task = served_task_of(signature)
         except DocumentError as error:
             raise ArtifactError(str(error)) from None
-        if (opened.shared if isinstance(opened, EmbeddedEncoder) else None) != artifact.manifest.encoder:
+        head = asking(opened)
+        if (None if head is None else head.shared) != artifact.manifest.encoder:
             raise ArtifactError("manifest and preprocessing of the artifact name different encoders")
-        reads = _asking(opened, encoder) if isinstance(opened, EmbeddedEncoder) else opened
+        reads = opened if head is None else _asking(head, encoder)
         loaded = engine(artifact)
         _check_agreement(signature, encoder=reads, engine=loaded, task=task)
         return cls(
@@ -312,7 +313,7 @@ def _batches(rows: Rows) -> Iterator[Rows]:
     return (rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS))
 
 
-def _asking(head: EmbeddedEncoder, address: str | None) -> EmbeddedEncoder:
+def _asking(head: AskingEncoder, address: str | None) -> Encoder:
     """What asks the encoder at an address; without one it can be looked at, and answers nothing."""
     try:
         return head.asking(asks_nobody(head.shared) if address is None else AskedEncoder(address, head.shared))

@@ -19,12 +19,12 @@ from modelservice.modalities.data_files import (
 from modelservice.modalities.dataset import Divided, divide_rows, encode
 from modelservice.modalities.image.reader import IMAGES
 from modelservice.modalities.objects import Objects
+from modelservice.modalities.shared import SharedRows
 from modelservice.modalities.split import SIDES_OF_FILES, TRAIN
 from modelservice.modalities.table.kinds.base import TextTokens
 from modelservice.modalities.table.reader import TABLES
 from modelservice.modalities.table.source import TableSource
 from modelservice.modalities.table.streamed import StreamedTable, stream_parquet
-from modelservice.modalities.text.embedded import SharedTexts
 from modelservice.modalities.text.source import TextSource
 
 READERS: Final[tuple[Reader, ...]] = (TABLES, IMAGES)
@@ -130,7 +130,7 @@ def read_rows(
     task: AskedTask | None,
     *,
     tokenizer: str | None = None,
-    asked: SharedTexts | None = None,
+    asked: SharedRows | None = None,
 ) -> tuple[Divided, Dataset]:
     """Rows, divided and encoded: all of them, or some of a source that is not held; see ``build_dataset``.
 
@@ -147,7 +147,7 @@ def read_rows(
     return divided, encode(divided, divided.split)
 
 
-def read_as(source: Source, data: Data, *, tokenizer: str | None = None, asked: SharedTexts | None = None) -> Source:
+def read_as(source: Source, data: Data, *, tokenizer: str | None = None, asked: SharedRows | None = None) -> Source:
     """The source as ``spec.data`` wants it read: as texts, or with columns of tokens; for arguments see ``read_rows``.
 
     Raises:

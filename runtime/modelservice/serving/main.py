@@ -19,7 +19,7 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.places import ACCESS_PATH, cpu_limit
 from modelservice.contract.serving import Batching, Inputs
-from modelservice.modalities.text.embedded import EmbeddedEncoder
+from modelservice.modalities.shared import asking
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.core import DEFAULT_INPUTS, Common, Core, Models, build_core, share
@@ -134,7 +134,7 @@ def warm_up(
     Raises:
         ModelFaultError: the model does not answer as its signature says.
     """
-    if isinstance(model.encoder, EmbeddedEncoder):
+    if asking(model.encoder) is not None:
         check_answer(model, illustrate(model, example_rows(model, 1)))
         return assumed_costs(batching.max_size)
 

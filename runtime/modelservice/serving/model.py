@@ -12,7 +12,7 @@ from modelservice.inference.engine import Differentiable, Engine
 from modelservice.inference.explaining.tree_file import NoTreesError
 from modelservice.inference.explaining.tree_paths import TreePaths
 from modelservice.modalities.base import Encoder, Features, Rows
-from modelservice.modalities.text.embedded import EmbeddedEncoder
+from modelservice.modalities.shared import asking
 from modelservice.serving.errors import EncoderBusyError, EncoderError, EncoderLateError, RequestError
 from modelservice.tasks.base import Array, ServedTask
 from modelservice.tasks.probabilities import improbable
@@ -128,7 +128,7 @@ class Computation:
         answered: Callable[[Rows, Array], None] = lambda *_: None,
     ) -> None:
         self._encode, self._run = model.encoder.encode_counted, model.engine.run
-        self._asks = model.encoder if isinstance(model.encoder, EmbeddedEncoder) else None
+        self._asks = asking(model.encoder)
         self._record, self._answered = record, answered
         self._doubted = bool(model.signature.labels) and not model.trained
 
@@ -214,7 +214,7 @@ def computed(compute: Compute, rows: Rows) -> Array:
 
 def illustrate(model: ServedModel, rows: Rows) -> Array:
     """Raw outputs for documents and checks: those of the rows; of a head, whose encoder may be away, those of zeros."""
-    if isinstance(model.encoder, EmbeddedEncoder):
+    if asking(model.encoder) is not None:
         return model.engine.run(np.zeros((len(rows), *model.encoder.shape), np.float32))
     return computed(Computation(model), rows)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
@@ -13,7 +13,7 @@ from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.manifest import SharedEncoder
 from modelservice.contract.work_order import TrainWork
 from modelservice.inference.asked_encoder import AskedEncoder, NotAnsweredError, Trouble, look_at
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Rows
 from modelservice.stages.base import Context
 from modelservice.stages.stopwatch import Clock
 
@@ -60,7 +60,7 @@ def settle_encoder(service: EncoderService, address: str) -> SharedEncoder:
 
 
 class AskedTexts:
-    """See ``SharedTexts``; what was asked for is kept, by a hash of the text."""
+    """See ``SharedRows``; what was asked for is kept, by a hash of the text."""
 
     def __init__(self, address: str, encoder: SharedEncoder, waiting: "_Waiting") -> None:
         self.encoder = encoder
@@ -68,10 +68,10 @@ class AskedTexts:
         self._waiting = waiting
         self._known: dict[bytes, Features] = {}
 
-    def embed(self, texts: Sequence[str]) -> Features:
-        """See ``SharedTexts``."""
-        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+    def embed(self, rows: Rows) -> Features:
+        """See ``SharedRows``."""
+        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in rows]
+        new = {key: text for key, text in zip(keys, rows, strict=True) if key not in self._known}
         # Texts of one length together: the longest of some decides how much is computed for each of them.
         left = sorted(new.items(), key=lambda one: (len(one[1]), one[1]))
         for start in range(0, len(left), _TOGETHER):

@@ -16,7 +16,7 @@ from modelservice.contract.documents import DocumentError
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.manifest import PREPROCESSING_FILE
 from modelservice.contract.training import Teacher
-from modelservice.families.pretrained import ENVIRONMENT
+from modelservice.families.pretrained.folder import ENVIRONMENT
 from modelservice.inference.batches import run_batches
 from modelservice.inference.engine import Engine
 from modelservice.inference.predictor import Predictor

@@ -17,7 +17,7 @@ from modelservice.contract.manifest import (
 from modelservice.contract.signature import SIGNATURE_FILE, InputTensor, Signature
 from modelservice.contract.work_order import WorkOrder
 from modelservice.families.base import Fitted
-from modelservice.modalities.text.embedded import EmbeddedPreprocessing
+from modelservice.modalities.shared import shared_by
 from modelservice.reports.card import About, settings_of
 from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
@@ -98,7 +98,7 @@ def describe(
         parameters=fitted.parameters,
         model=OnnxSummary(opset=opset_of(fitted.onnx), max_difference=difference),
         division=division,
-        encoder=dataset.preprocessing.shared if isinstance(dataset.preprocessing, EmbeddedPreprocessing) else None,
+        encoder=shared_by(dataset.preprocessing),
         files=file_entries(files),
     )
     return Produced(manifest=manifest, files=files, signature=signature, measured=metrics, models=fitted.models)

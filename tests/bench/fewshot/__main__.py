@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from tests.bench.fewshot.embedding import embedded
-from tests.bench.fewshot.fitting import SEEDS, DrawName, timed_fit
+from tests.bench.fewshot.fitting import SEEDS, DrawName, is_fitted, timed_fit
 from tests.bench.fewshot.places import PACKAGES, REQUIREMENTS, STORED
 from tests.bench.fewshot.recompute import main as recompute
-from tests.bench.fewshot.sets import SETS, Set
+from tests.bench.fewshot.sets import SETS, Set, set_named
 from tests.bench.quality.packages import PackageError, unpack
 from tests.bench.side_by_side import work_through
 
@@ -44,7 +44,7 @@ def main() -> int:
 def fit_all(chosen: Sequence[Set], *, processes: int, seconds: float) -> bool:
     """Fit what is not stored yet, the first draw of all sets first; whether nothing is missing."""
     names = [DrawName(set=one.name, seed=seed) for seed in SEEDS for one in chosen]
-    missing = [name for name in names if not name.place(STORED).exists()]
+    missing = [name for name in names if not is_fitted(set_named(name.set), name, STORED)]
     if missing:
         unpack(REQUIREMENTS, PACKAGES)
     for one in chosen:

@@ -1,29 +1,44 @@
-"""What frozen encoders make of the rows of a set, once: texts by the product's own, images by a network of a package.
+"""What frozen encoders make of the rows of a set, once, as ``model.encoder`` does it.
 
-``model.encoder`` reads texts only, so the encoder of images is run by torch here; heads are the product's for both.
+The encoder of images is a network of a package, whose weights are read as data; it is exported once to a folder as
+people have one: ``model.onnx`` beside ``preprocessor_config.json``.
 """
 
+import json
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tests.bench.fewshot.places import EMBEDDINGS, IMAGE_ENCODER, PACKAGES, TEXT_ENCODER
+from tests.bench.fewshot.places import EMBEDDINGS, EXPORTED, IMAGE_ENCODER, PACKAGES, TEXT_ENCODER
 from tests.bench.fewshot.sets import Rows, Set
-from torch.nn import functional
 
+from modelservice.contract.data import ColumnEncoder
 from modelservice.contract.digests import sha256
-from modelservice.families.pretrained import read_pretrained
+from modelservice.families.pretrained import encoder_of_columns, read_pretrained
+from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.tokens import Tokens
 
 TOKENS: Final = 128
 """Of a text that are read, by the encoder and by networks from scratch."""
 _SIDE: Final = 128
 """Of an image as its encoder sees it."""
-_BATCH: Final = 32
-_SCALE: Final = 255.0
+_STEPS: Final = {
+    "do_resize": True,
+    "size": {"height": _SIDE, "width": _SIDE},
+    "resample": 2,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+}
+_NETWORK: Final = "model.onnx"
+READS_IMAGES: Final = sha256(json.dumps([IMAGE_ENCODER, _STEPS]).encode())
+"""Stands for what reads images, and how; stored beside what was said after it."""
 
 Numbers = NDArray[np.float32]
 
@@ -32,7 +47,8 @@ def embedded(one: Set, rows: Rows) -> Numbers:
     """Float32 [rows, width], in the order of the rows; kept in a file, which is that of the same rows and encoder."""
     weights = PACKAGES / (f"{TEXT_ENCODER}/model.safetensors" if one.texts else IMAGE_ENCODER)
     inputs = "\0".join(rows.inputs).encode() if one.texts else rows.inputs.tobytes()
-    key = sha256(f"{TOKENS} {_SIDE} {sha256(weights.read_bytes())} {sha256(inputs)}".encode()).removeprefix("sha256:")
+    read = TOKENS if one.texts else READS_IMAGES
+    key = sha256(f"{read} {sha256(weights.read_bytes())} {sha256(inputs)}".encode()).removeprefix("sha256:")
     place = EMBEDDINGS / f"{one.name}-{key[:16]}.npy"
     if not place.exists():
         found = _of_texts(rows.inputs) if one.texts else _of_images(rows.inputs)
@@ -45,24 +61,57 @@ def embedded(one: Set, rows: Rows) -> Numbers:
 
 
 def _of_texts(texts: list[str]) -> Numbers:
-    encoder = read_pretrained((PACKAGES / TEXT_ENCODER).as_uri(), None)
+    encoder = encoder_of_columns(ColumnEncoder(uri=(PACKAGES / TEXT_ENCODER).as_uri()))
     return encoder.embed(Tokens(encoder.tokenizer, max_length=TOKENS).encode(texts))
 
 
 def _of_images(images: NDArray[np.uint8]) -> Numbers:
-    """The means over all places of what the last convolution says."""
-    network = _image_network()
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(images), _BATCH):
-            some = torch.from_numpy(images[start : start + _BATCH]).float().expand(-1, 3, -1, -1)
-            larger = functional.interpolate(some, (_SIDE, _SIDE), mode="bilinear", align_corners=False)
-            found.append(network.extract_features(larger / _SCALE * 2 - 1).mean(dim=(2, 3)).numpy())
-    return np.concatenate(found)
+    channels, height, width = images.shape[1:]
+    pixels = ImagePreprocessing(
+        name="image",
+        height=height,
+        width=width,
+        channels=channels,
+        channel_axis=True,
+        datatype="UINT8",
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+    )
+    return read_pretrained(exported().as_uri(), None).reading(pixels).embed(images.astype(np.float32))
+
+
+def exported() -> Path:
+    """The folder of EfficientNet-Lite0, up to its last convolution, of whose maps ``model.encoder`` takes the means."""
+    network = EXPORTED / _NETWORK
+    if not network.exists():
+        EXPORTED.mkdir(parents=True, exist_ok=True)
+        (EXPORTED / "preprocessor_config.json").write_text(json.dumps(_STEPS))
+        scratch = network.with_suffix(".waiting")
+        torch.onnx.export(
+            _Features(_image_network()).eval(),
+            (torch.zeros(2, 3, _SIDE, _SIDE),),
+            str(scratch),
+            input_names=["pixel_values"],
+            output_names=["last_hidden_state"],
+            dynamic_axes={"pixel_values": {0: "rows"}, "last_hidden_state": {0: "rows"}},
+            opset_version=17,
+            dynamo=False,  # the other way needs a package that nothing else here does
+        )
+        scratch.replace(network)
+    return EXPORTED
+
+
+class _Features(torch.nn.Module):
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.network.extract_features(images)
 
 
 def _image_network() -> Any:
-    """EfficientNet-Lite0; the code is that of its package, the weights are read as data."""
+    """The code is that of its package, the weights are read as data."""
     sys.path.append(str(PACKAGES))
     try:
         package = import_module("efficientnet_lite_pytorch")

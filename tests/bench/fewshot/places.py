@@ -10,6 +10,8 @@ HOME: Final = FOLDER / "fewshot"
 PACKAGES: Final = HOME / "packages"
 DEBIAN: Final = HOME / "debian"
 EMBEDDINGS: Final = HOME / "embeddings"
+EXPORTED: Final = HOME / "efficientnet-lite0"
+"""The encoder of images as a folder in the layout of Hugging Face."""
 STORED: Final = Path(__file__).parent / "stored"
 """Of what the tables are made of: predictions of each seed. It is part of the repository, so that the bench goes on
 from machine to machine, and anybody can make the tables again."""

@@ -13,9 +13,10 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
 from modelservice.modalities.base import Features, Profile, Source
 from modelservice.modalities.scaling import NumberRules
+from modelservice.modalities.shared import SharedRows
 from modelservice.modalities.split import content_digests
 from modelservice.modalities.text.embedded import NAME as EMBEDDED_TEXT
-from modelservice.modalities.text.embedded import EmbeddedEncoder, EmbeddedPreprocessing, SharedTexts
+from modelservice.modalities.text.embedded import EmbeddedEncoder, EmbeddedPreprocessing
 from modelservice.modalities.text.encoder import NAME, TextEncoder
 from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.modalities.tokens import MAX_CHARACTERS, Tokens, train_tokenizer
@@ -37,7 +38,7 @@ class TextSource:
         settings: TextColumn,
         *,
         tokenizer: str | None = None,
-        asked: SharedTexts | None = None,
+        asked: SharedRows | None = None,
     ) -> None:
         """Make texts of a table.
 
@@ -183,7 +184,7 @@ class TextExamples(_Texts):
 class EmbeddedExamples(_Texts):
     """Texts as the numbers of a shared encoder."""
 
-    asked: SharedTexts
+    asked: SharedRows
 
     def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
         """The encoder; nothing is measured.

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.bench.fewshot import fitting
 from tests.bench.fewshot.candidates import OF_IMAGES, OF_TEXTS, Candidate, Task
+from tests.bench.fewshot.fitting import DrawName, fit_draw, is_fitted, key_of
 from tests.bench.fewshot.sets import MOST, Rows, set_named
 
 TEXTS, IMAGES = set_named("reuters"), set_named("digits")
@@ -73,3 +76,31 @@ def test_validation_rows_are_among_the_examples_of_each_class() -> None:
     assert sorted([*train, *validation]) == sorted(task.learned.ravel())
     assert np.bincount(task.rows.labels[validation]).tolist() == [3, 3]
     assert tested is task.tested
+
+
+def test_images_that_another_encoder_read_are_fitted_again_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, asked = DrawName(set="digits", seed=0), []
+    some = replace(IMAGES, read=lambda: ((label, np.zeros((1, 2, 2), np.uint8)) for label, _ in labelled()))
+
+    def candidate(name: str, *, encoded: bool) -> Candidate:
+        def fit(task: Task) -> Any:
+            asked.append(name)
+            return task.rows.labels[task.tested]
+
+        return Candidate(name=name, encoded=encoded, fit=fit, sizes=(8,))
+
+    every = (candidate("encoder", encoded=True), candidate("pixels", encoded=False))
+    monkeypatch.setattr(fitting, "candidates_of", lambda *, texts: every)  # noqa: ARG005 - the seam's signature
+    monkeypatch.setattr(fitting, "embedded", lambda _, rows: np.zeros((len(rows.labels), 3), np.float32))
+    assert not is_fitted(some, name, tmp_path)
+    fit_draw(some, name, tmp_path)
+    assert is_fitted(some, name, tmp_path)
+    monkeypatch.setattr(fitting, "READS_IMAGES", "another")
+    assert not is_fitted(some, name, tmp_path)
+    fit_draw(some, name, tmp_path)
+    assert is_fitted(some, name, tmp_path)
+    assert asked == ["encoder", "pixels", "encoder"]
+    with np.load(name.place(tmp_path), allow_pickle=False) as arrays:
+        assert {key_of(8, "encoder"), key_of(8, "pixels"), "truth", "rows", "encoder"} == set(arrays)

@@ -8,6 +8,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from modelservice.families.bert import BertConfig
+from modelservice.families.pretrained import read_pretrained
+from modelservice.families.pretrained.texts import TextModel
 from modelservice.modalities.tokens import Tokens, train_tokenizer
 
 TEXTS = [f"the {thing} was {how}" for thing in ("soup", "room", "view") for how in ("fine", "awful", "great", "poor")]
@@ -40,3 +42,10 @@ def write_bert(folder: Path, *, documents: dict[str, Any] = SENTENCES, **changes
     (folder / "tokenizer.json").write_text(tokenizer)
     save_file({f"bert.{name}": array for name, array in weights.items()}, folder / "model.safetensors")
     return f"file://{folder}"
+
+
+def read_bert(uri: str) -> TextModel:
+    """The model of a folder, which is one of texts."""
+    model = read_pretrained(uri, None)
+    assert isinstance(model, TextModel)
+    return model

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from tests.unit.runtime.families.berts import CONFIG, SENTENCES, TEXTS, write_bert
+from tests.unit.runtime.families.berts import CONFIG, SENTENCES, TEXTS, read_bert, write_bert
 from tests.unit.runtime.families.datasets import fit, run_onnx
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
@@ -19,8 +19,9 @@ from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import Model
 from modelservice.families import family_named
-from modelservice.families.base import TEXTS_ONLY
-from modelservice.families.pretrained import Pretrained, read_pretrained, tokenizer_of
+from modelservice.families.encoder import UNREADABLE
+from modelservice.families.pretrained import read_pretrained, tokenizer_of
+from modelservice.families.pretrained.texts import TextModel
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.sources import read_rows, read_source
 from modelservice.modalities.tokens import Tokens
@@ -96,7 +97,7 @@ ENDS = ("weight", "bias")
 )
 def test_the_graph_is_bert(tmp_path: Path, documents: Any, first: bool, normalized: bool) -> None:
     uri = write_bert(tmp_path / "m", documents=documents)
-    encoder = read_pretrained(uri, None)
+    encoder = read_bert(uri)
     tokens = Tokens(encoder.tokenizer, max_length=LENGTH).encode(["the soup", "x", "the view was great and poor"])
     expected = by_torch(uri, tokens, first=first, normalized=normalized)
     np.testing.assert_allclose(encoder.embed(tokens), expected, atol=2e-6)
@@ -144,10 +145,10 @@ def test_a_head_predicts_numbers(uri: str) -> None:
 
 
 def test_each_text_is_read_once(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = read_pretrained(uri, None)
+    encoder = read_bert(uri)
     tokens = rows(uri).train.features
     first = encoder.embed(tokens)
-    monkeypatch.setattr(Pretrained, "compute", lambda *_: pytest.fail("it was read again"))
+    monkeypatch.setattr(TextModel, "compute", lambda *_: pytest.fail("it was read again"))
     np.testing.assert_array_equal(encoder.embed(tokens[::-1]), first[::-1])
     assert encoder.embed(tokens[:0]).shape == (0, 16)
 
@@ -155,7 +156,7 @@ def test_each_text_is_read_once(uri: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_it_reads_is_said() -> None:
     family = family_named("encoder")
     assert family.unsuited(modality="Text", task="Binary") is None
-    assert family.unsuited(modality="Table", task="Binary") == TEXTS_ONLY
+    assert family.unsuited(modality="Table", task="Binary") == UNREADABLE
     data = Data.model_validate({"configMap": {"name": "d"}, "target": "y", "text": {"column": "x"}})
     assert tokenizer_of(Model.model_validate({"rnn": {}}), data) is None
 
@@ -234,7 +235,7 @@ def test_tokens_that_the_model_does_not_know_are_refused(tmp_path: Path) -> None
     assert (reason, field) == ("EncoderInvalid", "spec.model.encoder.uri")
     assert "tokenizer.json has a token 290, and vocab_size in config.json is 290: name another model" in said
     # What stands around each text need not be in the vocabulary.
-    around = Tokenizer.from_str(read_pretrained(write_bert(tmp_path / "around"), None).tokenizer)
+    around = Tokenizer.from_str(read_bert(write_bert(tmp_path / "around")).tokenizer)
     around.post_processor = TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 400)])
     around.save(str(tmp_path / "around" / "tokenizer.json"))
     read_pretrained.cache_clear()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from tests.unit.runtime.families.berts import write_bert
+from tests.unit.runtime.families.berts import read_bert, write_bert
 from tests.unit.runtime.families.datasets import run_onnx
 
 from modelservice.artifact.files import document_bytes
@@ -20,7 +20,8 @@ from modelservice.contract.training import Hyperparameters
 from modelservice.families import family_named
 from modelservice.families.base import Fitted
 from modelservice.families.front import fit_behind
-from modelservice.families.pretrained import Pretrained, read_pretrained, tokenizer_of
+from modelservice.families.pretrained import read_pretrained, tokenizer_of
+from modelservice.families.pretrained.texts import TextModel
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
@@ -113,7 +114,7 @@ def test_texts_that_were_read_are_not_read_again(uri: str, monkeypatch: pytest.M
     found, unseen = run_onnx(fitted.onnx, sides[1]), fitted.predict(sides[0])
     calibrated = calibrate(Calibration.TEMPERATURE, fitted, unseen, dataset).fitted
     calm = run_onnx(calibrated.onnx, sides[1])
-    monkeypatch.setattr(Pretrained, "compute", lambda *_: pytest.fail("it was read again"))
+    monkeypatch.setattr(TextModel, "compute", lambda *_: pytest.fail("it was read again"))
     assert fitted.recalled is not None
     assert calibrated.recalled is not None
     np.testing.assert_allclose(fitted.recalled(sides[1]), found, atol=1e-3)
@@ -136,7 +137,7 @@ def test_a_family_sees_what_a_concatenation_by_hand_gives(uri: str) -> None:
     np.testing.assert_array_equal(numbers[:, 1], ~held)
     # By hand, each text alone: centered over both columns, and scaled by one factor.
     tokens = np.concatenate([dataset.train.features[:, :LENGTH], dataset.train.features[held, LENGTH + 1 : -1]])
-    encoder = read_pretrained(uri, None)
+    encoder = read_bert(uri)
     alone = np.concatenate([encoder.compute(tokens[row : row + 1]) for row in range(len(tokens))])
     apart = alone - alone.mean(axis=0)
     expected = apart * (4 / np.linalg.norm(apart, axis=1).mean())

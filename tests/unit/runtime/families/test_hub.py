@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from httpx2 import Request, Response
 from tests.support.hub_server import COMMIT, LATER, HubServer, hub_server
-from tests.unit.runtime.families.berts import write_bert
+from tests.unit.runtime.families.berts import read_bert, write_bert
 from tests.unit.runtime.families.datasets import fit
 from tests.unit.runtime.families.test_encoder import rows, spec
 
@@ -54,8 +54,7 @@ def refused(uri: str = URI) -> StageError:
 
 
 def test_it_is_the_model_of_the_folder_of_one_commit(hub: HubServer, folder: Path) -> None:
-    there = read_pretrained(URI, None)
-    here = read_pretrained(f"file://{folder}", None)
+    there, here = read_bert(URI), read_bert(f"file://{folder}")
     assert (there.digest, there.tokenizer, there.pooling) == (here.digest, here.tokenizer, here.pooling)
     assert there.origin == f"{URI} (commit {COMMIT})"
     # The branch is asked for once: what follows is of the commit that it stood for then.
@@ -128,7 +127,7 @@ def test_a_model_that_is_a_pickle_is_refused_by_the_file_that_it_lacks(hub: HubS
 
 
 def test_a_file_that_is_too_large_is_not_held(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelservice.families.pretrained._MAX_DOCUMENT", 10)
+    monkeypatch.setattr("modelservice.families.pretrained.folder.MAX_DOCUMENT", 10)
     assert "config.json of hf://team/minilm@main has more than the 10 bytes that are read" in refused().message
 
 

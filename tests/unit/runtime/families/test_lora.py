@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.runtime.families.berts import SENTENCES, write_bert
+from tests.unit.runtime.families.berts import SENTENCES, read_bert, write_bert
 from tests.unit.runtime.families.datasets import fit, run_onnx
 from tests.unit.runtime.families.test_encoder import LENGTH, rows, spec
 
@@ -15,7 +15,7 @@ from modelservice.contract.encoders import LowRankAdaptation
 from modelservice.contract.failure import StageError
 from modelservice.families import lora
 from modelservice.families.lora import LowRankEncoder
-from modelservice.families.pretrained import Pretrained, read_pretrained
+from modelservice.families.pretrained.texts import TextModel
 from modelservice.modalities.tokens import Tokens
 
 TUNED = {"lora": {"rank": 4}, "epochs": 20, "learningRate": 0.02}
@@ -28,7 +28,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_bert(tmp_path_factory.mktemp("bert"))
 
 
-def adapted(encoder: Pretrained, *, differing: bool) -> LowRankEncoder:
+def adapted(encoder: TextModel, *, differing: bool) -> LowRankEncoder:
     generator = torch.Generator().manual_seed(0)
     module = LowRankEncoder(encoder, LowRankAdaptation(rank=3, alpha=6), generator)
     if differing:
@@ -51,12 +51,12 @@ def numbers(module: LowRankEncoder, tokens: Any) -> Any:
 def test_before_it_learned_it_is_the_encoder_and_afterwards_its_merged_weights_are(
     tmp_path: Path, documents: dict[str, Any]
 ) -> None:
-    encoder = read_pretrained(write_bert(tmp_path / "m", documents=documents), None)
+    encoder = read_bert(write_bert(tmp_path / "m", documents=documents))
     tokens = Tokens(encoder.tokenizer, max_length=LENGTH).encode(["the soup", "x", "the view was great and poor"])
     module = adapted(encoder, differing=False)
     np.testing.assert_allclose(numbers(module, tokens), encoder.compute(tokens), atol=5e-6)
     module = adapted(encoder, differing=True)
-    merged = replace(encoder, weights=module.merged(), _known={}, _sessions={})
+    merged = encoder.learned_on(module.merged())
     found = numbers(module, tokens)
     np.testing.assert_allclose(found, merged.compute(tokens), atol=5e-6)
     assert np.abs(found - encoder.compute(tokens)).max() > 0.01
@@ -68,7 +68,7 @@ def test_before_it_learned_it_is_the_encoder_and_afterwards_its_merged_weights_a
 
 
 def test_a_text_without_a_token_has_numbers(uri: str) -> None:
-    encoder = read_pretrained(uri, None)
+    encoder = read_bert(uri)
     nothing = np.zeros((1, LENGTH), np.float32)
     np.testing.assert_allclose(numbers(adapted(encoder, differing=True), nothing).shape, encoder.compute(nothing).shape)
     assert np.isfinite(numbers(adapted(encoder, differing=True), nothing)).all()

@@ -63,7 +63,8 @@ def listening(script: Scripted) -> Iterator[str]:
 
         def do_GET(self) -> None:
             outputs = [{"name": "embedding", "shape": [-1, 2]}]
-            document = {"outputs": outputs, "parameters": {"digest": DIGEST}} | script.told
+            inputs = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
+            document = {"inputs": inputs, "outputs": outputs, "parameters": {"digest": DIGEST}} | script.told
             self.send(200, {}, json.dumps(document).encode())
 
         def send(self, status: int, headers: dict[str, str], content: bytes) -> None:
@@ -268,6 +269,10 @@ def test_an_encoder_says_what_it_is(script: Scripted) -> None:
         assert look_at(address, "minilm") == ENCODER
         script.told = {"outputs": [{"name": "label", "shape": [-1]}]}
         with pytest.raises(NotAnsweredError, match="is no encoder, since it has no output embedding") as caught:
+            look_at(address, "minilm")
+        assert caught.value.trouble is Trouble.REFUSED
+        script.told = {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [-1, 8, 8, 3]}]}
+        with pytest.raises(NotAnsweredError, match=r"reads images, and heads ask for texts: name its folder") as caught:
             look_at(address, "minilm")
     assert caught.value.trouble is Trouble.REFUSED
 

@@ -1,5 +1,6 @@
 """From a file that somebody else wrote to answers: what is read of it, and what is refused, each with a sentence."""
 
+import base64
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,13 +13,17 @@ import pytest
 from onnx import TensorProto, helper
 from tests.support.helm import ROOT
 from tests.unit.runtime.families.berts import write_bert
+from tests.unit.runtime.families.image_networks import SIDE, WIDTH, png, write_network
 from tests.unit.runtime.inference.graphs import model, tensor, value
 
 from modelservice.artifact.stores import load_artifact
 from modelservice.cli import main
+from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.progress import Progress
+from modelservice.contract.signature import InputTensor
+from modelservice.families.pretrained import read_pretrained
 from modelservice.inference.predictor import InputError, Predictor
 from modelservice.packing.errors import PackError
 from modelservice.packing.pack import Packed, pack
@@ -398,8 +403,27 @@ def test_a_folder_of_hugging_face_gives_embeddings_of_texts(tmp_path: Path) -> N
         predictor.explain(["the soup was fine"])
     with pytest.raises(StageError, match="maxLength is 64, and the encoder reads 20 tokens at most"):
         packed(tmp_path / "bert", maxLength=64)
-    with pytest.raises(PackError, match="gives embeddings of texts, so that labels mean nothing: leave them out"):
+    with pytest.raises(PackError, match="gives embeddings, so that labels mean nothing: leave them out"):
         packed(tmp_path / "bert", labels=THREE)
+
+
+def test_a_folder_with_a_network_gives_embeddings_of_images(tmp_path: Path) -> None:
+    steps = {"size": {"shortest_edge": 18}, "do_center_crop": True, "crop_size": {"height": SIDE, "width": SIDE}}
+    write_network(tmp_path / "resnet", steps=steps)
+    predictor = served(tmp_path / "resnet")
+    assert (predictor.signature.modality, predictor.manifest.family) == ("Image", "encoder")
+    assert predictor.encoder.inputs == (InputTensor(name="image", datatype="UINT8", shape=(18, 18, 3)),)
+    pixels = np.random.default_rng(0).integers(0, 256, (18, 18, 3), dtype=np.uint8)
+    encoded = base64.b64encode(png(pixels)).decode()
+    instances = orjson.dumps({"instances": [{"b64": encoded}, pixels.tolist()]})
+    first, second = orjson.loads(answer_alone(predictor, instances, explains=False))["predictions"]
+    assert first == second
+    assert len(first) == WIDTH
+    model = read_pretrained(f"file://{tmp_path / 'resnet'}", None)
+    reading = model.reading(model.alone(PretrainedModel(uri="file:///resnet"), section=None))
+    np.testing.assert_allclose(first, reading.compute(predictor.encode(pixels[None]))[0], rtol=1e-5)
+    with pytest.raises(StageError, match=r"maxLength counts tokens of a text, and .* reads images: leave it out"):
+        packed(tmp_path / "resnet", maxLength=64)
 
 
 def test_settings_of_a_file_and_of_options(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.support.object_server import ObjectServer, object_server
 from tests.support.samples import SAMPLES, model_service, objects, sample_rows, sample_table
-from tests.unit.runtime.families.berts import write_bert
+from tests.unit.runtime.families.berts import read_bert, write_bert
 from tests.unit.runtime.families.test_encoder import rows
 from tests.unit.runtime.stages.pipelines import run_pod, train_work
 
@@ -117,7 +117,7 @@ def test_the_sample_without_a_head_answers_embeddings(tmp_path: Path, monkeypatc
     assert (made.stage, made.key, made.source, again.digest) == ("fetch", "abc", pretrained.uri, made.digest)
     stored = load_artifact(tmp_path / "abc")
     assert stored.manifest.files == model.manifest.files
-    encoder = read_pretrained(f"file://{tmp_path / 'bert'}", None)
+    encoder = read_bert(f"file://{tmp_path / 'bert'}")
     assert (stored.manifest.key, stored.manifest.weights) == ("abc", encoder.digest)
     texts = ["The soup was fine", "an awful view of a poor room"]
     answers = np.array(model.predict(texts), dtype=np.float32)

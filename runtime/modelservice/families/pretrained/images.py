@@ -1,0 +1,309 @@
+"""Pretrained models of images: a network as ONNX, beside what its image processor does first.
+
+What is read of a folder is ``preprocessor_config.json`` and ``model.onnx``, as ``optimum`` writes them. All that is
+done to an image is part of the graph, so it is the same in training and in serving.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from modelservice.artifact.files import MAX_MODEL_BYTES
+from modelservice.contract.base import first_problem
+from modelservice.contract.documents import Document
+from modelservice.contract.encoders import PretrainedModel as Served
+from modelservice.contract.failure import StageError
+from modelservice.families.pretrained.base import Kind, Known
+from modelservice.families.pretrained.folder import Folder
+from modelservice.families.pretrained.image_steps import Frame, ImageSteps
+from modelservice.modalities.base import Features
+from modelservice.modalities.image.encoder import NAME as IMAGE
+from modelservice.modalities.image.preprocessing import ImagePreprocessing
+
+PREPROCESSOR: Final = "preprocessor_config.json"
+WEIGHTS: Final = ("model.onnx", "onnx/model.onnx")
+"""Where the network may lie; the second is where folders that hold other formats, too, have it."""
+SIZE_FIELD: Final = "spec.data.image"
+_INPUT: Final = "image"
+"""Of one that is served as it is."""
+_LARGEST: Final = 255.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageModel:
+    """A pretrained model of images that was read; see ``PretrainedEncoder``.
+
+    Attributes:
+        steps: what is done to an image before its network.
+        network: an ``onnx_network.Network``.
+        digest: of the file of the network, ``sha256:...``.
+        origin: where it was read from, for people.
+        width: numbers of an image.
+        size: height and width that a picture should be brought to.
+    """
+
+    steps: ImageSteps
+    network: Any
+    digest: str
+    origin: str
+    width: int
+    size: tuple[int, int]
+    modality = IMAGE
+    _known: dict[tuple[int, ...], Known] = field(default_factory=dict)
+    _sessions: dict[tuple[int, ...], Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights that are used."""
+        return int(self.network.parameters)
+
+    @property
+    def channels(self) -> int:
+        """Of an image as the network sees it."""
+        return int(self.network.channels)
+
+    def alone(self, settings: Served, *, section: str | None) -> ImagePreprocessing:
+        """See ``PretrainedEncoder``: pictures of any size are brought to its own."""
+        if settings.max_length != Served.model_fields["max_length"].default:
+            field = f"{section}.maxLength" if section else "maxLength"
+            message = f"{field} counts tokens of a text, and {self.origin} reads images: leave it out"
+            raise StageError("ModelUnsuited", message, field=field)
+        return ImagePreprocessing(
+            name=_INPUT,
+            height=self.size[0],
+            width=self.size[1],
+            channels=self.channels,
+            channel_axis=True,
+            datatype="UINT8",
+            mean=(0.0,) * self.channels,
+            std=(1.0,) * self.channels,
+            scaled=True,
+        )
+
+    def reading(self, preprocessing: Document) -> "ImageReading":
+        """See ``PretrainedEncoder``."""
+        assert isinstance(preprocessing, ImagePreprocessing)  # noqa: S101 - that of its modality
+        if preprocessing.datatype != "UINT8":
+            message = (
+                f"the encoder {self.origin} reads pixels from 0 to 255, and the array {preprocessing.name} holds"
+                " fractions, whose scale nothing says: store it as uint8"
+            )
+            raise StageError("ModelUnsuited", message, field="spec.data")
+        if preprocessing.channels not in {1, self.channels}:
+            message = (
+                f"the encoder {self.origin} sees {self.channels} channels, and images have {preprocessing.channels}:"
+                f" set {SIZE_FIELD}.channels to {self.channels}, or store the array so"
+            )
+            raise StageError("ModelUnsuited", message, field=f"{SIZE_FIELD}.channels")
+        return ImageReading(model=self, preprocessing=preprocessing, frame=self._frame(preprocessing))
+
+    def _frame(self, preprocessing: ImagePreprocessing) -> Frame:
+        height, width = self.size
+        try:
+            frame = self.steps.frame(preprocessing.height, preprocessing.width)
+        except ValueError as error:
+            said = str(error)
+        else:
+            if all(side in {None, seen} for side, seen in zip(self.network.size, frame.seen, strict=True)):
+                return frame
+            taken, seen = (" x ".join(map(str, one)) for one in (self.network.size, frame.seen))
+            said = f"its network takes {taken} pixels, and would see {seen}"
+        given = f"images of {preprocessing.height} x {preprocessing.width} pixels"
+        message = f"the encoder {self.origin} does not read {given}: {said}: set {SIZE_FIELD} to {height} x {width}"
+        raise StageError("ModelUnsuited", message, field=SIZE_FIELD)
+
+    def add_steps(self, graph: Any, frame: Frame, channels: int) -> str:
+        """Nodes from pixels, float32 [rows, channels, height, width] of 0 to 255, to the numbers of images."""
+        if channels < self.channels:
+            graph.add("Concat", *[graph.value] * self.channels, axis=1)
+        # Columns first, as Pillow does it.
+        if frame.given[1] != frame.seen[1] or frame.given[1] != frame.resized[1]:
+            graph.add("Transpose", perm=[0, 1, 3, 2])
+            _add_rows(graph, frame, 1)
+            graph.add("Transpose", perm=[0, 1, 3, 2])
+        _add_rows(graph, frame, 0)
+        factor, offset = (one.reshape(1, -1, 1, 1) for one in self.steps.colours(self.channels))
+        graph.add("Mul", graph.value, graph.constant("colour factor", factor))
+        graph.add("Add", graph.value, graph.constant("colour offset", offset))
+        return str(self.network.append_to(graph))
+
+    def numbers(self, pixels: NDArray[np.uint8], frame: Frame) -> Features:
+        """The numbers of images of one size, uint8 [rows, channels, height, width]; each is read once in a process."""
+        known = self._known.setdefault(pixels.shape[1:], Known())
+        return known.numbers(pixels, lambda some: self.compute(some.astype(np.float32), frame), width=self.width)
+
+    def compute(self, pixels: Features, frame: Frame) -> Features:
+        """The same, of float32, all at once and nothing kept."""
+        from modelservice.families.base import INPUT_NAME, OUTPUT_NAME  # noqa: PLC0415
+
+        shape = pixels.shape[1:]
+        if shape not in self._sessions:
+            self._sessions[shape] = self._opened(frame, shape[0])
+        return np.asarray(self._sessions[shape].run([OUTPUT_NAME], {INPUT_NAME: pixels})[0], np.float32)
+
+    def _opened(self, frame: Frame, channels: int) -> Any:
+        from modelservice.families.onnx_graph import Graph  # noqa: PLC0415 - onnx takes long to import
+
+        graph = Graph()
+        self.add_steps(graph, frame, channels)
+        return _session(graph.model(shape=(channels, *frame.given), width=self.width))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageReading:
+    """See ``Reading``; rows are standardised images, of which the pixels are known again by rounding."""
+
+    model: ImageModel
+    preprocessing: ImagePreprocessing
+    frame: Frame
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """That images are made larger or smaller, where they are."""
+        given, seen = (" x ".join(map(str, one)) for one in (self.frame.given, self.frame.seen))
+        return () if given == seen else (f"images of {given} pixels are seen by the encoder as {seen}",)
+
+    def embed(self, rows: Features) -> Features:
+        """See ``Reading``."""
+        return self.model.numbers(self._pixels(rows).astype(np.uint8), self.frame)
+
+    def compute(self, rows: Features) -> Features:
+        """See ``Reading``."""
+        return self.model.compute(self._pixels(rows), self.frame)
+
+    def append_to(self, graph: Any) -> str:
+        """See ``Reading``."""
+        mean, std = self._moments
+        if not self._plain:
+            graph.add("Mul", graph.value, graph.constant("pixel scale", std))
+            graph.add("Add", graph.value, graph.constant("pixel mean", mean))
+            graph.add("Clip", graph.add("Round"), *_bounds(graph, "whole"))
+        return self.model.add_steps(graph, self.frame, self.preprocessing.channels)
+
+    def _pixels(self, rows: Features) -> Features:
+        """Float32 of 0 to 255, by the operations of the graph."""
+        mean, std = self._moments
+        return rows if self._plain else np.clip(np.rint(rows * std + mean), np.float32(0), np.float32(_LARGEST))
+
+    @property
+    def _moments(self) -> tuple[Features, Features]:
+        """Mean and deviation of each channel, float32 [1, channels, 1, 1]."""
+        mean, std = (
+            np.array(one, np.float32).reshape(1, -1, 1, 1) for one in (self.preprocessing.mean, self.preprocessing.std)
+        )
+        return mean, std
+
+    @property
+    def _plain(self) -> bool:
+        """Whether rows are pixels already."""
+        return not any(self.preprocessing.mean) and set(self.preprocessing.std) == {1.0}
+
+
+class _Images:
+    """See ``Kind``."""
+
+    def claims(self, folder: Folder) -> bool:
+        """By the file that says what is done to images."""
+        return folder.optional(PREPROCESSOR) is not None
+
+    def read(self, folder: Folder, digest: str | None) -> ImageModel:
+        """See ``Kind``."""
+        from modelservice.families.pretrained.onnx_network import (  # noqa: PLC0415 - as above
+            NetworkError,
+            read_network,
+        )
+
+        steps = _steps(folder)
+        name, content = _weights(folder)
+        found = folder.check_digest(name, content, digest)
+        try:
+            network = read_network(content)
+            size = steps.covered(network.size)
+            if size is None:
+                raise folder.invalid(f"{PREPROCESSOR} says no size, and its network takes images of any")
+            width = _tried(network, steps, size)
+        except NetworkError as error:
+            raise folder.invalid(f"{name} {error}") from None
+        except ValueError as error:
+            raise folder.invalid(f"{PREPROCESSOR}: {error}") from None
+        return ImageModel(steps=steps, network=network, digest=found, origin=folder.origin, width=width, size=size)
+
+
+IMAGES: Final[Kind] = _Images()
+
+
+def _steps(folder: Folder) -> ImageSteps:
+    try:
+        return ImageSteps.model_validate_json(folder.read(PREPROCESSOR))
+    except ValidationError as error:
+        problem = first_problem(error).removeprefix("document: ")  # what several fields have to do with each other
+        raise folder.invalid(f"{PREPROCESSOR}: {problem}") from None
+
+
+def _weights(folder: Folder) -> tuple[str, bytes]:
+    """Name and content of the network; the first place is named where there is none."""
+    missing: StageError | None = None
+    for name in WEIGHTS:
+        try:
+            return name, folder.load(name, limit=MAX_MODEL_BYTES)
+        except StageError as error:
+            if error.reason != "EncoderNotFound":
+                raise
+            missing = missing or error
+    assert missing is not None  # noqa: S101 - there is a place
+    raise missing
+
+
+def _tried(network: Any, steps: ImageSteps, size: tuple[int, int]) -> int:
+    """The width of a network, which answers images of the size that it is made for.
+
+    Raises:
+        ValueError: it does not, or what is done to images does not fit it.
+    """
+    from modelservice.families.base import INPUT_NAME, OUTPUT_NAME  # noqa: PLC0415 - as above
+    from modelservice.families.onnx_graph import Graph  # noqa: PLC0415
+    from modelservice.families.pretrained.onnx_network import try_out  # noqa: PLC0415
+
+    steps.colours(network.channels)
+    seen = steps.frame(*size).seen
+    if any(side not in {None, own} for side, own in zip(network.size, seen, strict=True)):
+        taken, given = (" x ".join(map(str, one)) for one in (network.size, seen))
+        raise ValueError(f"it makes images of {given} pixels, and the network takes {taken}")
+    graph, shape = Graph(), (network.channels, *seen)
+    network.append_to(graph)
+    session = _session(graph.model(shape=shape, width=None))
+    return try_out(session, given=INPUT_NAME, output=OUTPUT_NAME, shape=shape)
+
+
+def _session(content: bytes) -> Any:
+    import onnxruntime  # noqa: PLC0415 - it takes long to import
+
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+def _add_rows(graph: Any, frame: Frame, axis: int) -> None:
+    """Nodes that make the rows of an image those that are seen; for its columns they were turned before."""
+    start, seen = frame.start(axis), frame.seen[axis]
+    matrix = frame.matrix(axis)
+    if matrix is not None:
+        # It stands first: a product with stored weights in the second place is a layer, to whoever looks for one.
+        graph.add("MatMul", graph.constant(f"pixels {axis}", matrix), graph.value)
+        if frame.filter.overshoots:
+            graph.add("Clip", graph.value, *_bounds(graph, f"resized {axis}"))
+    elif seen < frame.given[axis]:
+        places = [np.array([one], np.int64) for one in (start, start + seen, 2)]
+        names = [
+            graph.constant(f"{name} {axis}", one) for name, one in zip(("from", "to", "axis"), places, strict=True)
+        ]
+        graph.add("Slice", graph.value, *names)
+
+
+def _bounds(graph: Any, name: str) -> tuple[str, ...]:
+    """Names of 0 and 255, beyond which Pillow has no values."""
+    return tuple(
+        graph.constant(f"{name} {end}", np.array(value, np.float32))
+        for end, value in (("least", 0.0), ("most", _LARGEST))
+    )
