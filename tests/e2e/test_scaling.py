@@ -76,7 +76,7 @@ def test_replicas_by_kubectl_scale_survive_the_way_to_autoscaling(space: Space) 
     assert space.wait_ready("flowers")["status"]["replicas"] == 1
 
 
-@pytest.mark.story(180)
+@pytest.mark.story(150)
 def test_load_brings_more_replicas(space: Space) -> None:
     # Half of the 20m that LIGHT asks for: probes alone stay below, some hundred requests a second do not.
     autoscaling = {"minReplicas": 1, "maxReplicas": 2, "targetCPUUtilization": 50}
