@@ -365,6 +365,23 @@ async def test_of_events_that_are_too_large_fewer_are_read_or_none(world: World)
     assert await world.kube.last_events("n", "u1") == []
 
 
+async def test_workloads_are_listed_in_the_version_that_the_cluster_prefers(world: World) -> None:
+    found = {"metadata": {"name": "job-churn"}}
+    world.apiserver.answer((200, {"preferredVersion": {"version": "v1beta9"}}), (200, {"items": [found]}))
+    assert await world.kube.workloads("n", "u1") == [found]
+    group, listed = world.apiserver.sent
+    assert (group.path, listed.path) == (
+        "/apis/kueue.x-k8s.io",
+        "/apis/kueue.x-k8s.io/v1beta9/namespaces/n/workloads",
+    )
+    assert listed.query == {"labelSelector": "kueue.x-k8s.io/job-uid=u1", "limit": "4"}
+
+
+async def test_a_cluster_without_kueue_has_no_workloads_at_all(world: World) -> None:
+    world.apiserver.answer((404, {"message": "the server could not find the requested resource"}))
+    assert await world.kube.workloads("n", "u1") is None
+
+
 async def test_an_adoption_writes_labels_and_owners_of_that_uid_only(world: World) -> None:
     world.apiserver.answer((200, stored()), (409, {"message": "Precondition failed: UID in precondition"}))
     metadata = {"labels": {"a": "b"}, "ownerReferences": [], "name": "x", "annotations": {"c": "d"}}
