@@ -34,6 +34,7 @@ SECONDS = 600.0
 """For each step; the machine may be busy."""
 
 TRAINING = {"queueName": "gpus", "workers": 2, "maxRestarts": 0, "resources": {"requests": {"cpu": "1"}}}
+SPEC = {"model": {"mlp": {"ensemble": 1}}, "artifacts": {"uri": "s3://models"}, "training": TRAINING}
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Cluster:
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     toolchain.ensure("kubernetes", "etcd", "kwok", "kueue")
     with control_plane(tmp_path, asked_stages()) as plane:
-        prepare(plane.api, volumes=2)
+        prepare(plane.api, volumes=0)
         for number in range(NODES // 2):
             taint = [{"key": "pool", "effect": "NoSchedule"}]
             change = {"metadata": {"labels": {"pool": "small"}}, "spec": {"taints": taint}}
@@ -111,7 +112,7 @@ def test_kueue_decides_when_a_training_runs(cluster: Cluster) -> None:
     api = cluster.api
 
     # Without Kueue nothing runs, and that is said.
-    apply_service(api, "churn", extra={"model": {"mlp": {"ensemble": 1}}, "training": TRAINING})
+    apply_service(api, "churn", extra=SPEC)
     cluster.wait(cluster.ready("KueueMissing", "the cluster has no Kueue"), "that Kueue is missed")
     made = cluster.job()
     assert made["spec"]["suspend"] is True
