@@ -71,6 +71,10 @@ class Api:
             return False
         return True
 
+    def close(self) -> None:
+        """End the connection; another request would begin another one."""
+        self._connection.close()
+
     def _request(self, method: str, path: str, *, body: Body | None = None, content_type: str = "") -> Object:
         headers = {"Content-Type": content_type} if body is not None else {}
         answer: Object = json.loads(self._send(method, path, json.dumps(body) if body is not None else None, headers))

@@ -52,6 +52,7 @@ def control_plane(folder: Path, stages: Sequence[Object]) -> Iterator[ControlPla
         authority = folder / "pki" / "apiserver.crt"  # self-signed, made by the apiserver itself
         apiserver.wait_until(authority.exists, what="the apiserver's certificate", seconds=START_SECONDS)
         api = Api(port=port, token=tokens["bench"], authority=authority)
+        stack.callback(api.close)
         apiserver.wait_until(api.is_ready, what="the apiserver", seconds=START_SECONDS)
         kubeconfigs = {user: write_kubeconfig(folder, user, port, token, authority) for user, token in tokens.items()}
         for name, argv in _others(folder, kubeconfigs, stages).items():
