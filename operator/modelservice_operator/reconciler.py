@@ -125,6 +125,8 @@ class Reconciler:
         if encoder is not None and encoder.problem is not None:
             data = replace(data, digest=None)  # no key is known, and everything is kept
         observed, data, planned, outcome = await self._carry_out(key, service, spec, data)
+        if outcome.failure is not None:
+            self._turns.leave(key)  # it asks again when it tries again, and keeps nobody waiting until then
         refused = outcome.failure.problem if outcome.failure else None
         now = self._clock.now()
         diagnostics = self._diagnostician.gather(key, spec, observed, planned, refused=refused, now=now)

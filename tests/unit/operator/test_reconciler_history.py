@@ -79,7 +79,7 @@ def test_what_an_older_release_recorded_is_told_once_it_gets_another_template() 
     world.restart_operator()
     world.settle()
     assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["args"] == args
-    world.roll_out(available=0)
+    world.service(serving={"batching": {"maxSize": 8}})
     world.settle()
     assert [one.number for one in told(world)] == [1]
 

@@ -10,6 +10,7 @@ from modelservice_operator.domain.builders.pods import build_pod
 from modelservice_operator.domain.rollout import AVAILABLE, EXCEEDED
 from modelservice_operator.domain.verdict import RESTARTS
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE
+from modelservice_operator.machinery.errors import Forbidden
 from modelservice_operator.objects import Object, Ref
 
 NEWER = {"trainer_image": "trainer:2", "server_image": "server:2"}
@@ -289,6 +290,14 @@ class TestTurns:
         where = second.deployment("churn-canary" if end == "canary holds" else None)
         assert where["spec"]["template"]["spec"]["containers"][0]["image"] == "server:2"
 
+    def test_whoever_may_not_be_written_keeps_nobody_waiting(self) -> None:
+        first, second = fleet(2, refused=True)
+        assert (image(first), image(second)) == ("server:1", "server:2")
+        first.kube.failures.clear()
+        complete(second)
+        first.settle()
+        assert image(first) == "server:2"
+
     def test_what_never_served_waits_for_nobody(self) -> None:
         first, second = fleet(2)
         second.roll_out(available=0)
@@ -296,7 +305,7 @@ class TestTurns:
         assert (image(first), image(second)) == ("server:2", "server:2")
 
 
-def fleet(count: int, *, canary: bool = False) -> list[World]:
+def fleet(count: int, *, canary: bool = False, refused: bool = False) -> list[World]:
     """Worlds, each with a ModelService that follows, of one operator that is newer than what they serve."""
     rollout: dict[str, Any] = {"rollout": {"canary": {"steps": [{"weight": 50, "holdSeconds": 600}]}}}
     worlds = [served(serving={**FOLLOWS, **(rollout if canary else {})}) for _ in range(count)]
@@ -304,6 +313,10 @@ def fleet(count: int, *, canary: bool = False) -> list[World]:
         one.restart_operator(**NEWER)
         if number:  # the turns are of one process
             one.reconciler._turns = OfWorld(worlds[0].reconciler._turns, number)  # type: ignore[assignment]
+        elif refused:
+            one.kube.failures[("apply", "Deployment")] = Forbidden("a webhook says no")
+            one.reconcile()
+            continue
         one.settle()
     return worlds
 
