@@ -6,6 +6,7 @@ some more are applied, of which the cost is measured. CPU time and requests are 
 
 import argparse
 import contextlib
+import itertools
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -31,14 +32,17 @@ def main() -> int:
     parser.add_argument("--readme", action="store_true", help="put the table into docs/benchmarks.md")
     parser.add_argument("--keep", type=Path, help="empty folder for logs, which stay there")
     arguments = parser.parse_args()
-    largest = max(arguments.sizes)
+    sizes = sorted(arguments.sizes)
+    if any(after < before + MORE for before, after in itertools.pairwise(sizes)):
+        parser.error(f"--sizes must be {MORE} apart at least: so many more are measured at each")
+    largest = sizes[-1]
     say(f"about {2 + largest / 200:.0f} minutes on a machine with nothing else to do")
     with contextlib.ExitStack() as stack:
         folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelservice-bench-")))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             bench = stack.enter_context(operator_on_control_plane(folder.resolve(), largest + MORE))
-            figures = measure(bench, arguments.sizes)
+            figures = measure(bench, sizes)
         except BenchError as error:
             sys.stderr.write(f"{error}\n")
             return 2
@@ -47,13 +51,13 @@ def main() -> int:
 
 
 def measure(bench: Subject, sizes: Sequence[int]) -> list[Figure]:
-    """Grow from size to size."""
-    costs = {size: _more(bench, size) for size in sorted(sizes)}
+    """Grow from size to size, the smallest first."""
+    costs = {size: _more(bench, size) for size in sizes}
     least, figures = min(costs), list[Figure]()
     for name, unit in (("CPU", "ms"), ("requests", "requests"), ("reconciles", "reconciles")):
         for size, cost in costs.items():
             figures.append(figure(f"{name} of one more at {size:,}", cost[name], unit))
-        for size in sorted(costs)[1:]:
+        for size in sizes[1:]:
             ratio = costs[size][name] / costs[least][name]
             figures.append(
                 at_most(f"{name} of one more at {size:,}, by that at {least:,}", ratio, "ratio", GROWTH_LIMIT)
