@@ -14,11 +14,8 @@ from modelservice.contract.resource import API_VERSION, KIND
 from modelservice_operator.crd.crd import build_crd
 
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
-VALUES = ("# values.yaml
-", "# digests.yaml
-")
-ADAPTER_VALUES = "# prometheus-adapter.yaml
-"
+VALUES = ("# values.yaml\n", "# digests.yaml\n")
+ADAPTER_VALUES = "# prometheus-adapter.yaml\n"
 """Those of another project's chart."""
 
 Object = dict[str, Any]
