@@ -47,7 +47,11 @@ VERBS = {
 
 COMPRESSION: dict[str, Any] = {"steps": [{"quantize": {}}]}
 
-ARTIFACTS: tuple[dict[str, Any], ...] = ({"volumeClaim": {}}, {"uri": "s3://models", "secretRef": {"name": "models"}})
+ARTIFACTS: tuple[dict[str, Any], ...] = (
+    {"volumeClaim": {}},
+    {"uri": "s3://models", "secretRef": {"name": "models"}},
+    {"uri": "s3://models", "deletionPolicy": "Delete"},
+)
 
 
 def lives() -> Iterator[World]:
@@ -152,7 +156,9 @@ def used() -> Iterator[Right]:
         for call, name, _ in [*world.kube.writes, *world.kube.reads]:
             kind = kinds[name]
             resource = f"{kind.plural}/{call}" if call in {"status", "scale"} else kind.plural
-            yield from ((kind.group, resource, verb) for verb in VERBS[call])
+            # A ModelService is never made: what is applied to it says its UID.
+            verbs = ("patch",) if (call, kind) == ("apply", MODEL_SERVICE) else VERBS[call]
+            yield from ((kind.group, resource, verb) for verb in verbs)
     for kind in WATCHED_KINDS:
         yield from ((kind.group, kind.plural, verb) for verb in ("list", "watch"))
     yield from ((EVENT.group, EVENT.plural, verb) for verb in (*VERBS["apply"], *VERBS["events"]))
