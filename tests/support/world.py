@@ -19,7 +19,13 @@ from modelservice.contract.resource import API_VERSION, KIND
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 from modelservice.contract.sizes import Tried
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ANNOTATION_REPLICA_SET, LABEL_NAME, STAGE_CONTAINER
+from modelservice_operator.constants import (
+    ANNOTATION_REPLICA_SET,
+    LABEL_NAME,
+    LABEL_STAGE,
+    STAGE_CONTAINER,
+    STAGE_DELETE,
+)
 from modelservice_operator.data_watch import DATA_WATCH
 from modelservice_operator.kinds import (
     CONFIG_MAP,
@@ -249,8 +255,9 @@ class World:
         return obj
 
     def running_jobs(self) -> list[Object]:
-        """The Jobs that have not ended."""
-        return [job for job in self.all(JOB) if not _ended(job)]
+        """The Jobs of stages that have not ended."""
+        stages = (job for job in self.all(JOB) if job["metadata"].get("labels", {}).get(LABEL_STAGE) != STAGE_DELETE)
+        return [job for job in stages if not _ended(job)]
 
     def job(self) -> Object:
         """The one Job that has not ended."""

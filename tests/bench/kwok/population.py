@@ -12,6 +12,7 @@ Object = dict[str, Any]
 
 NAMESPACE = "bench"
 OPERATOR_NAMESPACE = "modelservice-operator"
+NODES = 10
 PODS_OF_A_NODE = 55
 """Half of what a node takes: while a revision is rolled out, a ModelService has two."""
 
@@ -27,7 +28,7 @@ _CORE = "/api/v1"
 def prepare(api: Api, *, volumes: int) -> None:
     """Make the CRD, namespaces with Pod Security ``restricted``, nodes for kwok, and volumes that claims are bound to.
 
-    There are ten nodes, and more where there are many volumes, since each may get a pod.
+    There are ``NODES``, and more where there are many volumes, since each may get a pod.
 
     The volumes are made beforehand, as an administrator of local disks does; the real scheduler and volume controller
     bind each claim to one when its first pod is placed.
@@ -37,7 +38,7 @@ def prepare(api: Api, *, volumes: int) -> None:
     )
     for namespace in (NAMESPACE, OPERATOR_NAMESPACE):
         make_namespace(api, namespace)
-    for number in range(max(10, volumes // PODS_OF_A_NODE)):
+    for number in range(max(NODES, volumes // PODS_OF_A_NODE)):
         name = f"node-{number}"
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
         api.apply(f"{_CORE}/nodes", build_object("v1", "Node", name, labels=labels))
