@@ -21,8 +21,8 @@ def test_names() -> None:
     assert crd["spec"]["scope"] == "Namespaced"
 
 
-def test_replicas_is_the_only_stored_default() -> None:
-    stored = list(_defaults(VERSION["schema"]["openAPIV3Schema"], ""))
+def test_replicas_is_the_only_stored_default_of_the_spec() -> None:
+    stored = list(_defaults(VERSION["schema"]["openAPIV3Schema"]["properties"]["spec"], ".spec"))
     assert stored == [(".spec.serving", {}), (".spec.serving.replicas", 1)]
 
 
