@@ -99,6 +99,19 @@ def test_the_same_seed_gives_the_same_bytes(uri: str) -> None:
     assert fit(dataset, asked).onnx != fit(dataset, asked, seed=1).onnx
 
 
+def test_it_learns_on_in_mixed_precision_and_says_so(uri: str) -> None:
+    dataset, short = rows(uri), {**TUNED, "epochs": 2}
+    plain, mixed = (
+        fit(dataset, spec(uri, fineTune={**short, "precision": precision})) for precision in ("Float32", "BFloat16")
+    )
+    assert mixed.onnx != plain.onnx
+    assert mixed.notes[1].endswith(" weights, in steps that were computed in BFloat16")
+    assert plain.notes[1].endswith(" weights")
+    np.testing.assert_allclose(
+        mixed.predict(dataset.test.features), run_onnx(mixed.onnx, dataset.test.features), atol=1e-5
+    )
+
+
 def test_numbers_are_learned_and_rows_without_validation_do(uri: str) -> None:
     dataset = rows(uri, numbers=True)
     dataset = replace(dataset, validation=dataset.validation.take(slice(0)))
