@@ -157,7 +157,7 @@ async def test_commands_about_pictures_are_answered(
     with checkout() as shell:
         shutil.copytree(artifact("digits"), shell.folder / "out" / "digits")
         picture, request = model.encoder.example(), shell.folder / "request.json"
-        request.write_text(json.dumps({"instances": [picture]}))
+        request.write_text(json.dumps({"instances": [picture], "label": model.labels[0]}))
         for name in ("picture.png", "another.jpg"):
             Image.fromarray(np.asarray(picture, np.uint8)).save(shell.folder / name)
         async with listening(InferenceConnection, core=core_of(model, "digits")) as (port, _):

@@ -12,6 +12,8 @@ import pytest
 from tests.bench.record import Figure, at_most, figure
 from tests.cluster.images import recorded_sizes
 from tests.support.client import build_client, keep_asking, predict
+from tests.support.document_runs import UPGRADE
+from tests.support.documents import typed_by
 from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.helm import IMAGES, RELEASE, ROOT
 from tests.support.installation import Installation, helm
@@ -19,6 +21,7 @@ from tests.support.plugin import page_of, plugin
 from tests.support.samples import SAMPLES
 from tests.support.tables import FLOWERS, IRIS, SWAPPED
 from tests.support.timeline import steps_to_ready
+from tests.support.typing_in import terminal
 
 from modelservice import __version__
 from modelservice.contract.exit_codes import ExitCode
@@ -289,7 +292,9 @@ def test_a_newer_runtime_and_a_rollback_restart_no_model_under_load_but_one_that
             installation.install(**newer)
             wait_reconciled(installation, api)
             assert (children(pinned), children(follows)) == (before, stood)
-            follows.patch("iris", {"serving": {"runtimePolicy": "FollowOperator"}})
+            with terminal(follows.admin, follows.name) as shell:
+                said = shell.type(typed_by(UPGRADE, "docs/operations.md"), instead={"NAMESPACE": follows.name})
+            assert any(re.search(rf"^{pinned.name} +iris .* False", one, re.MULTILINE) for one in said.values()), said
             follows.apply(config_map("new", IRIS), model_service("new", serving={"replicas": 0}))
             since = time.monotonic()
             follows.wait("new", misses_its_image, what="says that the image is missing", seconds=30)

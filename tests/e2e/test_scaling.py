@@ -8,9 +8,12 @@ from contextlib import contextmanager
 import pytest
 from tests.support.client import keep_asking
 from tests.support.custom_metrics import custom_metrics_api
+from tests.support.document_runs import SCALING
+from tests.support.documents import typed_by
 from tests.support.e2e import LIGHT, Object, Space, condition, config_map, eventually, is_ready, model_service
 from tests.support.load import keep_busy
 from tests.support.tables import FLOWERS, IRIS
+from tests.support.typing_in import terminal
 
 from modelservice_operator.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER
 
@@ -99,4 +102,9 @@ def test_load_brings_more_replicas(space: Space) -> None:
     with custom_metrics_api(space), keep_busy(space.address("flowers"), "flowers", bodies, clients=8) as load:
         eventually(lambda: replicas(space) == 3, what="a third replica", seconds=120)
         space.wait("flowers", lambda one: said(one) == "Scaling", what="the autoscaler sees its metric")
+        with terminal(space.admin, space.name) as shell:
+            (served,) = shell.type(
+                typed_by(SCALING, "docs/how-to/autoscaling.md"), instead={"team-a": space.name}
+            ).values()
+        assert len(json.loads(served)["items"]) == 3
     assert set(load.answers) == {200}

@@ -1,16 +1,16 @@
 """Every situation of docs/status.md, judged by what Argo CD and Flux have: the table and its quick test hold."""
 
-import shlex
 from typing import Any
 
 import pytest
 import yaml
+from tests.support.document_runs import ARGO_CD
+from tests.support.documents import typed_by
 from tests.support.e2e import Space
 from tests.support.gitops import ARGOCD_CM, health, kstatus
 from tests.support.gitops_health import judge
-from tests.support.helm import ROOT
 from tests.support.situations import SITUATIONS, see
-from tests.support.typed import blocks
+from tests.support.typing_in import terminal
 
 from modelservice_operator.kinds import CONFIG_MAP
 
@@ -37,10 +37,8 @@ def test_the_patch_brings_the_check_and_leaves_what_else_is_set(space: Space) ->
     ours = {"url": "https://argocd.example.com"}
     metadata = {"name": "argocd-cm", "namespace": space.name}
     space.administer({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": ours})
-    (typed,) = blocks(ROOT / "docs/how-to/argo-cd.md", "sh")
-    program, *words = shlex.split(typed.replace("--namespace argocd ", ""))
-    assert program == "kubectl"
-    space.as_admin(*words)
+    with terminal(space.admin, space.name) as shell:
+        shell.type(typed_by(ARGO_CD, "docs/how-to/argo-cd.md"), instead={"--namespace argocd ": ""})
     patched = space.api.get(CONFIG_MAP, space.name, "argocd-cm")
     assert patched is not None
     assert patched["data"] == {**ours, **yaml.safe_load(ARGOCD_CM.read_text(encoding="utf-8"))["data"]}

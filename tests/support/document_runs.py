@@ -33,6 +33,11 @@ TUTORIAL = "tests/wiring/test_tutorial.py::test_the_tutorial_does_what_it_shows"
 TUTORIAL_IN_A_CLUSTER = "tests/e2e/test_tutorial.py::test_the_tutorial_in_a_cluster"
 MODELS = "tests/e2e/test_how_to.py::test_pages_about_models_lead_where_they_say"
 IMAGES = "tests/e2e/test_how_to_images.py::test_pages_about_images_lead_where_they_say"
+SCALING = "tests/e2e/test_scaling.py::test_load_brings_more_replicas"
+UPGRADE = (
+    "tests/e2e/test_operations.py::test_a_newer_runtime_and_a_rollback_restart_no_model_under_load_but_one_that_follows"
+)
+ARGO_CD = "tests/gitops/test_health.py::test_the_patch_brings_the_check_and_leaves_what_else_is_set"
 PICTURES = "tests/contract/test_docs_serving.py::test_commands_about_pictures_are_answered"
 
 _REQUESTS = "tests/contract/test_docs_serving.py::test_requests_are_answered_as_shown"
@@ -54,6 +59,8 @@ RUNS = (
     Run("CONTRIBUTING.md", "make ", why=_TARGET),
     Run("docs/elsewhere.md", test=LAPTOP),
     Run("docs/how-to/api-keys.md", test=MODELS),
+    Run("docs/how-to/argo-cd.md", test=ARGO_CD),
+    Run("docs/how-to/autoscaling.md", test=SCALING),
     Run("docs/how-to/gpu.md", test=MODELS),
     Run("docs/how-to/ingress.md", test=MODELS),
     Run("docs/how-to/offline.md", test=IMAGES),
@@ -64,6 +71,7 @@ RUNS = (
     Run("docs/kubectl.md", section="What they print", test=_PLUGIN, by=_HELD),
     Run("docs/kubectl.md", section="Compare two revisions", test=_PLUGIN, by=_HELD),
     Run("docs/operations.md", "helm |kubectl apply", test=_MANIFEST, by="with the images of this checkout"),
+    Run("docs/operations.md", "kubectl get mdsvc", section="Upgrade", test=UPGRADE),
     Run("docs/operations.md", "kubectl patch mdsvc iris|kubectl create secret", test=MODELS),
     Run("docs/serving.md", "curl -s .../", test=PICTURES),
     Run("docs/serving.md", "modelservice explain out/digits", test=PICTURES),
@@ -83,6 +91,7 @@ RUNS = (
     Run("docs/shared-encoders.md", "kubectl ", test=MODELS),
     Run("docs/shared-encoders.md", test=LAPTOP),
     Run("docs/status.md", section="In a pipeline", test=MODELS),
+    Run("docs/status.md", section="Argo CD", test=ARGO_CD, by="the same words, of the how-to page"),
     Run("docs/tutorial.md", section="The same in a cluster", test=TUTORIAL_IN_A_CLUSTER),
     Run("docs/tutorial.md", test=TUTORIAL),
 )

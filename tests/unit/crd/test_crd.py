@@ -35,7 +35,7 @@ def test_paths_of_columns_and_scale_exist(path: str) -> None:
     if path.startswith(".metadata."):
         return
     schema = VERSION["schema"]["openAPIV3Schema"]
-    for step in path.removeprefix(".").replace('[?(@.type=="Ready")]', "[]").split("."):
+    for step in re.sub(r'\[\?\(@\.type=="\w+"\)\]', "[]", path.removeprefix(".")).split("."):
         schema = schema["properties"][step.removesuffix("[]")]
         schema = schema["items"] if step.endswith("[]") else schema
 
