@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.meanwhile import Meanwhile
-from tests.cluster.paths import CACHE, IMAGES_RECORD, KUBECONFIG, ROOT, TOOLS
+from tests.cluster.paths import IMAGES_RECORD, KUBECONFIG, ROOT, TOOLS
 from tests.cluster.shell import console
 
 BIN = Path(sys.executable).parent
@@ -67,7 +67,6 @@ POLITELY = ("nice", "-n", "5")
 def environment() -> dict[str, str]:
     """Return what stages see: the local cluster, or the user's own kubeconfig where KUBE_CONTEXT names a context."""
     values = {**os.environ, "MODELSERVICE_IMAGES": str(IMAGES_RECORD), "PYTHONPATH": str(ROOT)}
-    values["MYPY_CACHE_DIR"] = str(CACHE / "mypy")  # a clone begins with what another one checked
     if not os.environ.get("KUBE_CONTEXT"):
         values["KUBECONFIG"] = str(KUBECONFIG)
     values["PATH"] = f"{TOOLS}:{BIN}:{os.environ['PATH']}"

@@ -43,6 +43,8 @@ BASE: Object = {"data": {"configMap": {"name": "data"}, "target": "y"}, "model":
 FETCHED: Object = {"model": {"artifact": {"uri": "s3://models/iris", "digest": f"sha256:{'0' * 64}"}}}
 PRETRAINED: Object = {"model": {"pretrained": {"uri": "s3://models/minilm"}}}
 """What is not trained needs no data."""
+SIZED: Object = {**BASE, "serving": {"resources": {"requests": {"memory": "1Gi"}}}}
+"""Of what pods ask for, a share may be aimed at."""
 TABLE = "y\n1\n"
 LONGEST_KEY = 253
 QUIET_ROUNDS, MOST_ROUNDS = 5, 60
@@ -77,7 +79,7 @@ def is_made(spec: Object) -> bool:
 
 def model_services(namespace: str) -> list[Object]:  # noqa: F811
     """ModelServices for all corners; the last one, in which no others would be seen, is suspended."""
-    found = corners(spec_schema(), BASE, holds=holds, others=[FETCHED, PRETRAINED])
+    found = corners(spec_schema(), BASE, holds=holds, others=[FETCHED, PRETRAINED, SIZED])
     assert [path for path, specs in found.items() if not specs] == [], "a field without any value"
     specs = [spec for some in found.values() for spec in some if is_made(spec) and not spec.get("suspend")]
     fetched = [spec for spec in specs if "data" not in spec]

@@ -81,6 +81,7 @@ def test_takes_good_samples_strictly(namespace: str, crd: Path, path: Path) -> N
 def test_takes_what_how_to_pages_show(namespace: str, crd: Path, page: Path) -> None:
     for one in how_to.model_services(page):
         command = ("create", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", "-")
+        one["metadata"].pop("namespace", None)
         answer = kubectl(*command, input=yaml.safe_dump(one), kubeconfig=crd)
         assert answer.returncode == 0, answer.stderr
 
@@ -226,6 +227,7 @@ def _whole_status() -> ModelServiceStatus:
         revision=1,
         last_revision=2,
         digest=digest,
+        server_image="server:1",
         metric="accuracy 0.900",
         source="s3://elsewhere/churn/abc",
         encoder=EncoderStatus(name="minilm", digest=digest, width=384),
