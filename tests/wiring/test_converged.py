@@ -6,6 +6,7 @@ that nothing but the operator and the controllers of what it writes moves.
 """
 
 import asyncio
+import functools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -77,15 +78,20 @@ def is_made(spec: Object) -> bool:
     return size not in (0, "0") and all(len(key) <= LONGEST_KEY for key in sides(spec))
 
 
-def model_services(namespace: str) -> list[Object]:  # noqa: F811
-    """ModelServices for all corners; the last one, in which no others would be seen, is suspended."""
+@functools.cache
+def specs_of_all_corners() -> tuple[Object, ...]:
+    """Specs for all corners; the last one, in which no others would be seen, is suspended."""
     found = corners(spec_schema(), BASE, holds=holds, others=[FETCHED, PRETRAINED, SIZED])
     assert [path for path, specs in found.items() if not specs] == [], "a field without any value"
     specs = [spec for some in found.values() for spec in some if is_made(spec) and not spec.get("suspend")]
     fetched = [spec for spec in specs if "data" not in spec]
     specs = packed([spec for spec in specs if spec not in fetched], BASE, holds=holds)
-    specs = [*specs, *fetched, {**BASE, "suspend": True}]
-    return [service(namespace, f"v{number}", spec) for number, spec in enumerate(specs)]
+    return (*specs, *fetched, {**BASE, "suspend": True})
+
+
+def model_services(namespace: str) -> list[Object]:  # noqa: F811
+    """ModelServices with these specs."""
+    return [service(namespace, f"v{number}", spec) for number, spec in enumerate(specs_of_all_corners())]
 
 
 def service(namespace: str, name: str, spec: Object) -> Object:  # noqa: F811
