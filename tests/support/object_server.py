@@ -149,6 +149,8 @@ def running(server: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyP
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
     with server:
+        # Who went away between the look for somebody and the hello would be waited for without end.
+        server.socket.setblocking(False)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
