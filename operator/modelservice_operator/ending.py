@@ -1,13 +1,14 @@
 """Ends a ModelService that waits for what it stored to be deleted."""
 
+from contextlib import suppress
+
 import structlog
 
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import FINALIZER_FIELD_MANAGER
-from modelservice_operator.domain.builders.finalizer import build_finalizer
 from modelservice_operator.domain.ending import end
 from modelservice_operator.domain.observe import Observed
+from modelservice_operator.finalizing import let_go
 from modelservice_operator.kinds import ref_of
 from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.cache import Cache
@@ -41,12 +42,12 @@ class Ender:
         """
         ending = end(spec, observed, self._settings, now=self._clock.now())
         for job in ending.stop:
-            await self._kube.delete(ref_of(job.obj), uid=job.uid, propagation="Foreground")
+            with suppress(Forbidden):  # whoever keeps a Job does not keep the ModelService
+                await self._kube.delete(ref_of(job.obj), uid=job.uid, propagation="Foreground")
         refused = await self._begin(observed, ending.job) if ending.job is not None else ""
         if not ending.over and not refused:
             return _SOON_SECONDS
-        await self._let_go(observed, left=ending.left or refused)
-        return None
+        return await self._let_go(observed, left=ending.left or refused)
 
     async def _begin(self, observed: Observed, job: Object) -> str:
         """Make the Job; why the apiserver takes none, as in a namespace that is being deleted."""
@@ -63,13 +64,15 @@ class Ender:
         await self._kube.record_event(observed.service, reason="DeletingArtifacts", message=message)
         return ""
 
-    async def _let_go(self, observed: Observed, *, left: str) -> None:
+    async def _let_go(self, observed: Observed, *, left: str) -> float | None:
         owner = observed.owner
         if left:
             message = f"artifacts below {owner.namespace}/{owner.name}/ in object storage may be left: {left}"
             _log.warning("artifacts left", namespace=owner.namespace, name=owner.name, message=left)
             await self._kube.record_event(observed.service, reason="ArtifactsLeft", message=message, warning=True)
         try:
-            await self._kube.apply(build_finalizer(owner, there=False), uid=owner.uid, manager=FINALIZER_FIELD_MANAGER)
+            await let_go(self._kube, owner)
         except Conflict:
-            _log.info("gone already", namespace=owner.namespace, name=owner.name)
+            _log.info("gone already, or changed meanwhile", namespace=owner.namespace, name=owner.name)
+            return _SOON_SECONDS
+        return None

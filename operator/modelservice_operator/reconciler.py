@@ -93,7 +93,7 @@ class Reconciler:
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
         self._ender = Ender(kube=kube, cache=cache, settings=settings, clock=clock)
         self._specs = Specs()
-        self._turns: Turns[Key] = Turns(limit=settings.follow_at_once, on_turn=on_change)
+        self._turns: Turns[Key] = Turns(limit=settings.follow_at_once, on_turn=on_change, clock=clock)
         self._failures: dict[Key, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -227,7 +227,7 @@ class Reconciler:
         if found.waits:
             return planned(may_follow=True) if self._turns.ask(key) else found
         deployments = (observed.deployment, observed.canary.deployment if observed.canary else None)
-        if not found.changes and not any(map(is_under_way, deployments)):
+        if not found.changes and (self._turns.is_over(key) or not any(map(is_under_way, deployments))):
             self._turns.leave(key)
         return found
 

@@ -14,6 +14,7 @@ from modelservice_operator.domain.diff import (
     Check,
     Delete,
     Lane,
+    LetGo,
     Phase,
     Scale,
     Seek,
@@ -22,6 +23,7 @@ from modelservice_operator.domain.diff import (
 from modelservice_operator.domain.drift import IMPOSED, SOMEBODY, Extra, extras
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.finalizing import let_go
 from modelservice_operator.kinds import PERSISTENT_VOLUME_CLAIM, ref_of
 from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.cache import Cache
@@ -158,6 +160,8 @@ class Writer:
                 await self._kube.scale(action.ref, replicas=action.replicas, version=action.version)
             case Adopt():
                 await self._kube.adopt(action.ref, uid=action.uid, metadata=action.metadata)
+            case LetGo():
+                await let_go(self._kube, action.owner)
             case Strip():
                 return await self._strip(observed, action)
             case Apply():
@@ -243,6 +247,8 @@ def _content(action: Action) -> tuple[object, ...]:
             return (type(action).__name__, action.ref, uid)
         case Scale():
             return ("scale", action.ref, action.replicas, action.version)
+        case LetGo(owner=owner):
+            return ("let go", action.ref, owner.uid)
         case Check() | Seek():
             return ("look", action.ref)
 

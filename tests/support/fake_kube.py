@@ -186,6 +186,12 @@ class FakeKube:
             self.objects[ref] = stored
         return copy.deepcopy(stored)
 
+    def _end(self, ref: Ref, stored: Object) -> None:
+        """What is being deleted goes with its last finalizer."""
+        ends = stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers")
+        if ref.kind == MODEL_SERVICE and ends:
+            del self.objects[ref]
+
     def _expect(self, ref: Ref, uid: str | None) -> Object | None:
         found = self.objects.get(ref)
         if (found["metadata"]["uid"] if found else None) != uid:
@@ -233,8 +239,7 @@ class FakeKube:
         if ref.kind == DEPLOYMENT:
             result["spec"].setdefault("replicas", 1)
         stored = self._save(ref, result)
-        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
-            del self.objects[ref]  # the last finalizer held it
+        self._end(ref, stored)
         self._stop_if(written=True)
         self.memory.put(ref.kind, stored)
         return stored
@@ -282,6 +287,7 @@ class FakeKube:
         for pointer in pointers:
             _remove(stripped, pointer)
         stored = self._save(ref, stripped)
+        self._end(ref, stored)
         self._stop_if(written=True)
         self.memory.put(ref.kind, stored)
         return stored

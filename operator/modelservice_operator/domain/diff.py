@@ -6,12 +6,13 @@ from enum import IntEnum
 
 from modelservice_operator.constants import FIELD_MANAGER
 from modelservice_operator.domain.drift import Extra, extras
-from modelservice_operator.domain.metadata import is_current, stamped
+from modelservice_operator.domain.metadata import Owner, is_current, stamped
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.kinds import (
     CONTROLLED_KINDS,
     CONTROLLER_REVISION,
     JOB,
+    MODEL_SERVICE,
     PERSISTENT_VOLUME_CLAIM,
     ref_of,
 )
@@ -95,7 +96,19 @@ class Scale:
     version: str
 
 
-Action = Check | Seek | Apply | Adopt | Strip | Delete | Scale
+@dataclass(frozen=True, kw_only=True)
+class LetGo:
+    """Takes our finalizer off a ModelService."""
+
+    owner: Owner
+
+    @property
+    def ref(self) -> Ref:
+        """The ModelService."""
+        return Ref(MODEL_SERVICE, self.owner.namespace, self.owner.name)
+
+
+Action = Check | Seek | Apply | Adopt | Strip | Delete | Scale | LetGo
 
 
 @dataclass(frozen=True, kw_only=True)

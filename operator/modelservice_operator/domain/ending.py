@@ -3,11 +3,13 @@
 A deletion must never be stuck: what cannot be deleted soon stays where it is, and is said.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.work_order import KEY_PATTERN
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import ORPHANS
 from modelservice_operator.domain.builders.deletion import build_final_deletion
@@ -46,13 +48,15 @@ def end(spec: ModelServiceSpec | None, observed: Observed, settings: Settings, *
     """
     if spec is None:
         return Ending(over=True, left="the spec cannot be read, so nothing was deleted")
-    if not settled_artifacts(spec, settings).deletes or _is_orphaned(observed):
-        return Ending(over=True)
     job = _final_job(observed)
+    if not settled_artifacts(spec, settings).deletes:
+        return _called_off(job)
+    if _is_orphaned(observed):
+        return _called_off(job, left="children of it stay without an owner, and so does what they serve")
     if job is not None and not job.unfinished:
         return Ending(over=True, left="" if job.phase is JobPhase.SUCCEEDED else failure_words(job))
     if _since(observed) + PATIENCE <= now:
-        return Ending(over=True, left=f"it was not done within {PATIENCE.seconds // 60} minutes")
+        return Ending(over=True, left=_late(job))
     return _next(spec, observed, settings, begun=job is not None)
 
 
@@ -60,10 +64,24 @@ def _next(spec: ModelServiceSpec, observed: Observed, settings: Settings, *, beg
     unfinished = tuple(one for one in observed.jobs if one.unfinished)
     if begun or unfinished:
         return Ending(stop=tuple(one for one in unfinished if one.phase is JobPhase.RUNNING))
-    keys = sorted({*_keys(spec, observed, settings)})
+    # One that is none, as of a record that somebody made up, would have all of them refused.
+    keys = sorted({key for key in _keys(spec, observed, settings) if re.fullmatch(KEY_PATTERN, key)})
     if not keys:
         return Ending(over=True)
     return Ending(job=build_final_deletion(observed.owner, spec, settings, keys))
+
+
+def _called_off(job: StageJob | None, left: str = "") -> Ending:
+    """What is stored is to stay: a Job that deletes it already is stopped."""
+    stop = (job,) if job is not None and job.phase is JobPhase.RUNNING else ()
+    return Ending(stop=stop, over=True, left=left)
+
+
+def _late(job: StageJob | None) -> str:
+    words = f"it was not done within {PATIENCE.seconds // 60} minutes"
+    if job is None or (since := job.suspended_since) is None:
+        return words
+    return f"{words}: Job {job.name} is suspended since {since}, and whoever did so must let it run"
 
 
 def _is_orphaned(observed: Observed) -> bool:
@@ -95,13 +113,14 @@ def _keys(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Ite
     """Keys of all that was, or may have been, stored where this ModelService stores now.
 
     Records may be gone already, as with ``--cascade=foreground``: the status tells of them, too, and together with the
-    spec it tells what was being made.
+    spec it tells what was being made. What is recorded elsewhere is not here: the spec alone has changed.
     """
     artifacts, status = settled_artifacts(spec, settings), observed.service.get("status", {})
     store, owner = store_of(artifacts), observed.owner
-    places = [(one.key, one.record.artifact.uri) for one in observed.records]
-    places += [(one["key"], one.get("uri", "")) for one in status.get("revisions", ())]
-    yield from (key for key, uri in places if uri == store.locate(artifacts, owner, key).uri)
-    yield from (one.key for one in observed.unreadable)
-    yield from (step.key for step in pipeline(spec, status.get("dataDigest")))
-    yield from (job.key for job in (*observed.jobs, *observed.deletions) if job.key)
+    recorded = {one["key"]: one.get("uri", "") for one in status.get("revisions", ())}
+    recorded |= {one.key: one.record.artifact.uri for one in observed.records}
+    yield from (key for key, uri in recorded.items() if uri == store.locate(artifacts, owner, key).uri)
+    others = [one.key for one in observed.unreadable]
+    others += [step.key for step in pipeline(spec, status.get("dataDigest"))]
+    others += [job.key for job in (*observed.jobs, *observed.deletions)]
+    yield from (key for key in others if key not in recorded)

@@ -69,7 +69,8 @@ def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collectio
         part=Part(desired=(Desired(obj=begin, immutable=True),) if begin and begins else (), kept=frozenset(kept)),
         void=frozenset(void),
         failed=tuple(_words(expired[key], job) for key, job in failed.items()),
-        again=min((_again(job) for job in failed.values()), default=None),
+        # One whose time has come, and waits for the end of another, is called by that.
+        again=min((moment for moment in map(_again, failed.values()) if moment > inputs.now), default=None),
     )
 
 

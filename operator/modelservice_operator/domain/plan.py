@@ -18,7 +18,7 @@ from modelservice_operator.domain.builders.serving import build_canary, build_de
 from modelservice_operator.domain.canary import Trial, held_trial, stays_beside, trial
 from modelservice_operator.domain.comparing import comparison_state
 from modelservice_operator.domain.data import DataState
-from modelservice_operator.domain.diff import Apply, Changes, Desired, Lane, Part, Phase, diff
+from modelservice_operator.domain.diff import Apply, Changes, Desired, Lane, LetGo, Part, Phase, diff
 from modelservice_operator.domain.expiry import Expiry, expire
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
@@ -193,11 +193,10 @@ def plan(
 
 def _finalizer(inputs: Inputs) -> Iterator[Lane]:
     """The finalizer, where it is to be there and is not, or the other way round."""
-    observed, asked = inputs.observed, inputs.artifacts.deletes
-    if asked != has_finalizer(observed.service):
-        said = build_finalizer(observed.owner, there=asked)
-        write = Apply(obj=said, uid=observed.owner.uid, manager=FINALIZER_FIELD_MANAGER)
-        yield Lane(actions=(write,), phase=Phase.FIRST)
+    owner, asked = inputs.observed.owner, inputs.artifacts.deletes
+    if asked != has_finalizer(inputs.observed.service):
+        said = Apply(obj=build_finalizer(owner, there=True), uid=owner.uid, manager=FINALIZER_FIELD_MANAGER)
+        yield Lane(actions=(said if asked else LetGo(owner=owner),), phase=Phase.FIRST)
 
 
 def _canary_stays(inputs: Inputs, choice: Choice | None, stands: Choice | None, *, known: bool, behind: bool) -> str:

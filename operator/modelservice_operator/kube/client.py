@@ -40,8 +40,9 @@ _ANOTHER_VERSION = "the server rejected our request due to an error in our reque
 second is all that the apiserver answers where a ``test`` of a JSON patch fails."""
 
 
-_SCALERS = 8
-"""Autoscalers of one object that are told: a second one already has all of them stand still."""
+_SCALERS, _AUTOSCALERS = 8, 500
+"""Autoscalers of one object that are told: a second one already has all of them stand still. And those of a namespace
+that are looked at in a pass: whoever makes more of them makes no worker wait for longer."""
 
 
 class Memory(Protocol):
@@ -100,10 +101,13 @@ class KubeClient:
 
     async def autoscalers_of(self, ref: Ref) -> tuple[str, ...]:
         """Names of the HorizontalPodAutoscalers of its namespace that scale this object, a few of them."""
-        kind, found = HORIZONTAL_POD_AUTOSCALER, list[str]()
+        kind, found, seen = HORIZONTAL_POD_AUTOSCALER, list[str](), 0
         async for one in self._all(kind, kind.path(ref.namespace), {}, metadata_only=False):
-            if len(found) < _SCALERS and _scales(one, ref):
+            if _scales(one, ref):
                 found.append(one["metadata"]["name"])
+            seen += 1
+            if len(found) == _SCALERS or seen == _AUTOSCALERS:
+                break
         return tuple(found)
 
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:

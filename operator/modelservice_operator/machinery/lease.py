@@ -104,7 +104,7 @@ class Elector:
         """Acquire or renew once; False if somebody else leads or the apiserver did not confirm it."""
         started = self._clock.monotonic()
         try:
-            if not await self._swap(started):
+            if not await self._swap():
                 self._may_write_until = float("-inf")
                 return False
         except Conflict:
@@ -134,20 +134,24 @@ class Elector:
         left = end - self._clock.monotonic()
         return min(seconds, max(left, _MOMENT_SECONDS)) if left > 0 else seconds
 
-    async def _swap(self, now: float) -> bool:
+    async def _swap(self) -> bool:
         if self._latest is None:
             self._latest = await self._store.get(self._ref)
         if self._latest is None:
             self._latest = await self._store.create(self._lease(None))
             return True
-        if self._held_by_another(self._latest, now):
+        if self._held_by_another(self._latest):
             self._latest = None
             return False
         self._latest = await self._store.replace(self._lease(self._latest))
         return True
 
-    def _held_by_another(self, lease: Object, now: float) -> bool:
-        """Any new version is a sign of life; the times in the Lease are another machine's clock, and not compared."""
+    def _held_by_another(self, lease: Object) -> bool:
+        """Any new version is a sign of life; the times in the Lease are another machine's clock, and not compared.
+
+        It may have come while we asked, so its time begins once it is read.
+        """
+        now = self._clock.monotonic()
         if lease["metadata"]["resourceVersion"] != self._seen_version:
             self._seen_version = lease["metadata"]["resourceVersion"]
             self._seen_at = now

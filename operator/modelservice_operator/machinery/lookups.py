@@ -27,6 +27,10 @@ _PAUSE = 10.0
 """How long an answer stands at least, in the time that it took: what is slow and always new is not asked on and on."""
 
 
+_OVERTAKEN = 64
+"""Places in the schedule, beside two for each question, that may be of no use any more: an earlier one was taken."""
+
+
 class Question(Protocol):
     """What is asked: a value that can be compared, of one namespace."""
 
@@ -175,6 +179,9 @@ class Lookups(Generic[Q, A]):
         self._sequence += 1
         entry.number = self._sequence
         heapq.heappush(self._scheduled, (entry.due, entry.number, question, entry))
+        if len(self._scheduled) > 2 * len(self._entries) + _OVERTAKEN:  # whoever hurries us on fills no memory
+            self._scheduled = [one for one in self._scheduled if self._is_wanted(*one[1:])]
+            heapq.heapify(self._scheduled)
         self._wanted.set()
 
     def _next(self) -> tuple[Q, _Entry[A]] | None:

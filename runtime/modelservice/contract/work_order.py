@@ -1,6 +1,6 @@
 """The work order: what the pod of a stage is told to do, mounted from an immutable ConfigMap."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -16,7 +16,9 @@ from modelservice.contract.model import Model
 from modelservice.contract.task import Task
 from modelservice.contract.training import Checkpoint, Hyperparameters, Parallelism
 
-Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,16}$")]
+KEY_PATTERN: Final = r"^[a-z0-9]{1,16}$"
+
+Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 
 
 def _stays_inside(path: str) -> str:

@@ -305,6 +305,14 @@ async def test_autoscalers_are_those_of_the_object_and_a_few_of_them(world: Worl
     assert world.apiserver.sent[0].path == "/apis/autoscaling/v2/namespaces/n/horizontalpodautoscalers"
 
 
+async def test_of_many_autoscalers_in_a_namespace_the_first_ones_are_looked_at(world: World) -> None:
+    others = [{"metadata": {"name": f"a{number}"}} for number in range(100)]
+    pages = [(200, {"metadata": {"continue": "more"}, "items": others})] * 9
+    world.apiserver.answer(*pages)
+    assert await world.kube.autoscalers_of(Ref(DEPLOYMENT, "n", "churn")) == ()
+    assert len(world.apiserver.sent) == 5
+
+
 async def test_lists_follow_pages_in_all_namespaces_or_in_the_watched_ones(world: World) -> None:
     first = {"metadata": {"continue": "more"}, "items": [stored(1)]}
     world.apiserver.answer((200, first), (200, {"metadata": {}, "items": [stored(2)]}))

@@ -162,7 +162,7 @@ async def test_what_is_looked_up_beside_the_passes_runs_while_the_manager_leads(
     monkeypatch.setattr(__main__, "run_kopf", run_kopf)
     await __main__.run(Settings(trainer_image="trainer:1", server_image="server:1", http_port=free_port()))
     (reconciler,), (manager,) = made, managers
-    assert len(reconciler.lookups) == 4
+    assert len(reconciler.lookups) == 5
     *lookups, data = manager.beside
     assert tuple(lookups) == reconciler.lookups
     assert isinstance(data, Reflectors), "the watch of all ConfigMaps"

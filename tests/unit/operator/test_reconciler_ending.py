@@ -92,6 +92,40 @@ def test_a_policy_that_was_taken_back_just_before_lets_it_go() -> None:
     assert deletions(world) == []
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_policy_that_is_taken_back_while_the_job_runs_stops_it(allowed: bool) -> None:
+    world, _ = deleted()
+    world.settle()
+    (job,) = deletions(world)
+    if not allowed:
+        world.kube.failures["delete", "Job"] = Forbidden("a policy of the cluster")
+    world.service(artifacts=S3)
+    world.settle()
+    assert is_gone(world)
+    assert ("deletionTimestamp" in world.kube.objects[ref_of(job)]["metadata"]) is allowed
+
+
+def test_another_address_just_before_deletes_nothing_there() -> None:
+    world = World()
+    world.serve(artifacts=DELETE)
+    world.service(artifacts=DELETE | {"uri": "s3://models/production"})
+    world.settle()
+    assert len(world.all(JOB)) == 1, "a change trains nothing"
+    world.delete_service()
+    world.settle()
+    assert is_gone(world)
+    assert deletions(world) == []
+
+
+def test_a_record_that_somebody_made_up_keeps_nothing_from_it() -> None:
+    world, keys = deleted()
+    (first, *_) = world.records()
+    made_up = {**first["metadata"], "name": "churn-made.up-key", "uid": None}
+    world.kube.store({**first, "metadata": made_up, "data": {"kind": "StageRecord", "key": "--name=iris"}})
+    world.settle()
+    assert set(keys_of(deletions(world)[0])) == keys
+
+
 def test_what_trains_is_stopped_first() -> None:
     world = World()
     first = world.serve(artifacts=DELETE)
@@ -138,6 +172,37 @@ def test_an_apiserver_that_is_away_is_asked_again() -> None:
     assert set(keys_of(deletions(world)[0])) == keys
 
 
+def put_there_by_somebody(world: World) -> None:
+    """The finalizer is not ours by its field manager, as after a backup was restored."""
+    world.kube.applied.pop(SERVICE, None)
+    service = world.kube.objects[SERVICE]
+    finalizers = ["example.com/theirs", FINALIZER]
+    world.kube.store({**service, "metadata": {**service["metadata"], "finalizers": finalizers}})
+
+
+def test_a_finalizer_that_came_with_a_backup_goes_as_ours_does() -> None:
+    world, _ = deleted()
+    put_there_by_somebody(world)
+    world.settle()
+    assert FINALIZER in world.kube.objects[SERVICE]["metadata"]["finalizers"]
+    end_deletion(world)
+    world.settle()
+    assert world.kube.objects[SERVICE]["metadata"]["finalizers"] == ["example.com/theirs"]
+
+
+def test_a_finalizer_that_nobody_asked_for_is_taken_off_and_ready_stays() -> None:
+    world = World()
+    world.serve(artifacts=S3)
+    put_there_by_somebody(world)
+    world.settle()
+    assert world.kube.objects[SERVICE]["metadata"]["finalizers"] == ["example.com/theirs"]
+    written = len(world.kube.writes)
+    world.clock.seconds += 60
+    world.settle()
+    assert world.writes_since(written) == []
+    assert world.ready() == ("True", "Serving")
+
+
 def test_five_minutes_are_enough() -> None:
     world, _ = deleted()
     world.settle()
@@ -149,6 +214,17 @@ def test_five_minutes_are_enough() -> None:
     assert is_gone(world)
     assert events(world)[-1] == "ArtifactsLeft"
     assert len(deletions(world)) == 1, "it goes on to its own deadline"
+
+
+def test_a_job_that_somebody_suspended_is_named() -> None:
+    world, _ = deleted()
+    world.settle()
+    (job,) = deletions(world)
+    world.kube.store({**job, "spec": {**job["spec"], "suspend": True}})
+    world.clock.seconds += 301
+    world.settle()
+    assert is_gone(world)
+    assert f"Job {job['metadata']['name']} is suspended since" in world.kube.recorded[-1][1]
 
 
 def test_a_job_that_failed_lets_it_go_with_its_own_words() -> None:
@@ -172,11 +248,12 @@ def test_children_that_stay_keep_what_they_serve(seen: bool) -> None:
     world.settle()
     assert deletions(world) == []
     assert FINALIZER not in world.kube.objects.get(SERVICE, {"metadata": {}})["metadata"].get("finalizers", [])
+    assert events(world)[-1] == "ArtifactsLeft"
 
 
 def test_a_spec_that_cannot_be_read_deletes_nothing() -> None:
     world, _ = deleted()
-    world.kube.objects[SERVICE]["spec"]["model"] = {"unheard": {}}
+    world.service(artifacts=DELETE, model={"unheard": {}})
     world.settle()
     assert is_gone(world)
     assert deletions(world) == []

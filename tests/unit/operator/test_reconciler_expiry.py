@@ -223,6 +223,19 @@ def test_one_that_cannot_be_deleted_is_said_and_tried_again_and_keeps_no_other()
     assert "could not be deleted" not in world.condition("Ready")["message"]
 
 
+def test_one_whose_time_has_come_waits_for_another_one_without_being_asked_again_and_again() -> None:
+    world, first, _ = begun()
+    end_deletion(world, REFUSED)
+    world.settle()
+    next_revision(world, 3, revisionHistoryLimit=1)
+    world.clock.seconds += 601
+    world.settle()
+    assert world.reconcile() is None
+    end_deletion(world)
+    world.settle()
+    assert [keys_of(job) for job in deletions(world)] == [[first]]
+
+
 def test_another_secret_tries_again_at_once() -> None:
     world, _, second = begun()
     end_deletion(world, REFUSED)

@@ -11,6 +11,7 @@ from modelservice_operator.domain.rollout import AVAILABLE, EXCEEDED
 from modelservice_operator.domain.verdict import RESTARTS
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE
 from modelservice_operator.machinery.errors import Forbidden
+from modelservice_operator.machinery.turns import TURN_SECONDS
 from modelservice_operator.objects import Object, Ref
 
 NEWER = {"trainer_image": "trainer:2", "server_image": "server:2"}
@@ -267,7 +268,9 @@ class TestTurns:
                 one.settle()
         assert {runtime(one) for one in worlds} == {("True", "Current")}
 
-    @pytest.mark.parametrize("end", ["failure", "time is up", "pinned", "deleted", "canary holds"])
+    @pytest.mark.parametrize(
+        "end", ["failure", "time is up", "turn is over", "pinned", "deleted", "being deleted", "canary holds"]
+    )
     def test_whoever_is_done_lets_the_next_one(self, end: str) -> None:
         first, second = fleet(2, canary=end == "canary holds")
         assert image(second) == "server:1"
@@ -276,12 +279,20 @@ class TestTurns:
             complete(first)
         elif end == "time is up":
             complete(first, reason=EXCEEDED, available=0)
+        elif end == "turn is over":
+            first.clock.seconds += TURN_SECONDS
+            first.settle()
+            assert image(first) == "server:2", "it goes on"
         elif end == "pinned":
             first.service(serving={})
             first.settle()
             complete(first)
         elif end == "deleted":
             first.remove(Ref(MODEL_SERVICE, *first.key))
+            first.reconcile()
+        elif end == "being deleted":
+            first.kube.objects[Ref(MODEL_SERVICE, *first.key)]["metadata"]["finalizers"] = ["example.com/hook"]
+            first.delete_service()
             first.reconcile()
         else:
             first.roll_out(name="churn-canary")
@@ -332,6 +343,9 @@ class OfWorld:
 
     def ask(self, key: object) -> bool:
         return bool(self._turns.ask((self._number, key)))
+
+    def is_over(self, key: object) -> bool:
+        return bool(self._turns.is_over((self._number, key)))
 
     def leave(self, key: object) -> None:
         self._turns.leave((self._number, key))

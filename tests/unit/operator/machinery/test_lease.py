@@ -174,6 +174,24 @@ async def test_released_it_is_taken_over_at_the_next_try(leases: FakeLeases, clo
     assert await waiting
 
 
+async def test_a_sign_of_life_that_came_while_it_was_asked_for_lasts_as_long_as_any(clock: FakeClock) -> None:
+    class Slow(FakeLeases):
+        async def get(self, ref: Ref) -> Object | None:
+            if self.lease is not None and not clock.monotonic() > 1000:
+                await clock.advance(3)
+                assert await a.attempt()
+            return await super().get(ref)
+
+    leases = Slow()
+    a, b = candidate(leases, clock, "a"), candidate(leases, clock, "b")
+    await a.attempt()
+    assert not await b.attempt()
+    await clock.advance(Durations().lease - 0.1)
+    assert not await b.attempt(), "a write of the leader may be under way still"
+    await clock.advance(0.1)
+    assert await b.attempt()
+
+
 async def test_releasing_what_is_not_held_writes_nothing(leases: FakeLeases, clock: FakeClock) -> None:
     await candidate(leases, clock).attempt()
     await candidate(leases, clock, "b").release()

@@ -282,6 +282,19 @@ def test_what_is_hurried_is_asked_at_once_and_then_when_it_would_have_been() -> 
     assert len(desk.asked) == 3
 
 
+def test_whoever_has_us_ask_on_and_on_fills_no_memory() -> None:
+    desk = Desk()
+    lookups = desk.lookups()
+    for _ in range(500):
+        lookups.want(ANN, [Question("a")])
+        lookups.want(BOB, [Question("b")])
+        asyncio.run(lookups.ask_due())
+        lookups.hurry(ANN)
+    assert len(lookups._scheduled) < 100
+    asyncio.run(lookups.ask_due())
+    assert len(desk.asked) == 502, "each time, and the other one once"
+
+
 def test_what_changes_while_it_is_asked_is_asked_once_more() -> None:
     async def scene(desk: Desk, lookups: Lookups[Question, int]) -> None:
         question = Question("a")
