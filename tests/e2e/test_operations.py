@@ -294,7 +294,8 @@ def test_a_newer_runtime_and_a_rollback_restart_no_model_under_load_but_one_that
             assert (children(pinned), children(follows)) == (before, stood)
             with terminal(follows.admin, follows.name) as shell:
                 said = shell.type(typed_by(UPGRADE, "docs/operations.md"), instead={"NAMESPACE": follows.name})
-            assert any(re.search(rf"^{pinned.name} +iris .* False", one, re.MULTILINE) for one in said.values()), said
+            runs_on = "{repository}:{tag}".format_map(values["serverImage"])
+            assert any(re.search(rf"^ +\d+ {re.escape(runs_on)}$", one, re.MULTILINE) for one in said.values()), said
             follows.apply(config_map("new", IRIS), model_service("new", serving={"replicas": 0}))
             since = time.monotonic()
             follows.wait("new", misses_its_image, what="says that the image is missing", seconds=30)

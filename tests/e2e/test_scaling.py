@@ -104,7 +104,7 @@ def test_load_brings_more_replicas(space: Space) -> None:
         space.wait("flowers", lambda one: said(one) == "Scaling", what="the autoscaler sees its metric")
         with terminal(space.admin, space.name) as shell:
             (served,) = shell.type(
-                typed_by(SCALING, "docs/how-to/autoscaling.md"), instead={"team-a": space.name}
+                typed_by(SCALING, "docs/how-to/autoscaling.md"), instead={"team-a": space.name, "v1beta1": "v1beta2"}
             ).values()
         assert len(json.loads(served)["items"]) == 3
     assert set(load.answers) == {200}
