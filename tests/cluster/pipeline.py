@@ -1,20 +1,20 @@
 """`make test`, `make check` and `make demo`: stages in a row, each with a heading and its time.
 
-`check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests. In `make test` this,
-and what is wired without a cluster, takes the CPU time that tests on the cluster leave, which wait for most of theirs.
+`check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests. In `make test` the
+cluster is started, wiring is tested and images are built beside it; what is tested end to end comes after both.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.meanwhile import Meanwhile
 from tests.cluster.paths import IMAGES_RECORD, KUBECONFIG, ROOT, TOOLS
 from tests.cluster.shell import console
 
@@ -57,11 +57,10 @@ DEMO = (Stage("demo", python("-m", "tests.demo")),)
 # These share nothing, so each CPU takes a part; a module stays whole, since its fixtures are made once.
 FAST = pytest("fast", "unit", "contract", options=("--numprocesses=auto", "--dist=loadfile"))
 CHECK = (*LINT, *VERIFY, FAST)
-BESIDE = (*CHECK, pytest("laptop", "wiring", options=("-m", "not cluster")))
-ON_A_CLUSTER = (*CLUSTER, pytest("wiring", "wiring", options=("-m", "cluster")), *IMAGES, pytest("e2e", "e2e"))
-PARTS = {"check": CHECK, "beside": BESIDE, "lint": LINT, "verify": (*VERIFY, *LINT)}
-POLITELY = ("nice", "-n", "5")
-"""A third of the CPU time of what runs beside it; all of it where that waits."""
+# Wiring tests wait for a real apiserver more than they compute, so all this is done beside `CHECK`.
+BESIDE = (*CLUSTER, pytest("wiring", "wiring"), *IMAGES)
+END_TO_END = (pytest("e2e", "e2e"),)
+PARTS = {"check": CHECK, "lint": LINT, "verify": (*VERIFY, *LINT), "beside": BESIDE}
 
 
 def environment() -> dict[str, str]:
@@ -73,13 +72,10 @@ def environment() -> dict[str, str]:
     return values
 
 
-def run(stages: tuple[Stage, ...], *, go_on: Callable[[], bool] = lambda: True) -> int:
-    """Run stages until one fails, or there is no reason to begin another; return the exit code."""
+def run(stages: tuple[Stage, ...]) -> int:
+    """Run stages until one fails; return its exit code."""
     started = time.monotonic()
     for number, stage in enumerate(stages, start=1):
-        if not go_on():
-            console.print(f"{stage.title}: not begun", style="red", markup=False)
-            return 1
         console.rule(
             f"{number}/{len(stages)} {stage.title} [{time.monotonic() - started:.0f} s]".replace("[", r"\["),
             align="left",
@@ -94,6 +90,23 @@ def run(stages: tuple[Stage, ...], *, go_on: Callable[[], bool] = lambda: True) 
             )
             return code
     return 0
+
+
+def side_by_side(first: Callable[[], int], command: Sequence[str]) -> int:
+    """Do the first while a command runs, whose output is shown after it; return the exit code of the one that failed.
+
+    Both come to their end, whatever becomes of the other: tests in the cluster leave it as they found it.
+    """
+    with tempfile.TemporaryFile() as kept:
+        other = subprocess.Popen(command, stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT)
+        try:
+            code = first()
+        finally:
+            ended = other.wait()
+            kept.seek(0)
+            console.rule("meanwhile", align="left")
+            sys.stderr.write(kept.read().decode(errors="replace"))
+    return code or ended
 
 
 def counts() -> dict[str, Counter[str]]:
@@ -113,13 +126,7 @@ def run_tests() -> int:
     started = time.monotonic()
     for report in RESULTS.glob("*.xml"):
         report.unlink()
-    beside = Meanwhile((*POLITELY, *python("-m", "tests.cluster.pipeline", "beside")))
-    # Both come to their end, whatever becomes of the other: tests in the cluster leave it as they found it.
-    try:
-        code = run(ON_A_CLUSTER, go_on=lambda: beside.is_well)
-    finally:
-        told = beside.end()
-    code = code or told
+    code = side_by_side(lambda: run(CHECK), python("-m", "tests.cluster.pipeline", "beside")) or run(END_TO_END)
     total: Counter[str] = Counter()
     for level, counted in counts().items():
         total += counted
