@@ -172,7 +172,8 @@ def _check_plain(model: Any) -> None:
 
 
 def _check_node(node: Any) -> None:
-    if node.op_type in _RANDOM:
+    told_to_learn = node.op_type == "Dropout" and any(node.input[2:])
+    if node.op_type in _RANDOM or told_to_learn:
         raise NetworkError(f"draws numbers by chance ({node.op_type}): export it for inference (eval mode)")
     if node.domain not in _DOMAINS:
         raise NetworkError(f"uses operators of {node.domain[:64]!r}, and only those of ai.onnx are allowed")

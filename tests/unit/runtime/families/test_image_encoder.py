@@ -294,6 +294,7 @@ BESIDE = helper.make_node("ReduceMean", ["flat"], ["over"], axes=[0], keepdims=1
 ADDED = helper.make_node("Add", ["flat", "over"], ["beside"])
 UNFIT = helper.make_node("MatMul", ["flat", "kernel"], ["unfit"])
 CHANCE = helper.make_node("RandomNormalLike", ["flat"], ["noise"], scale=1e-9)
+DROPPED = helper.make_node("Dropout", ["flat", "", "learns"], ["dropped"])
 NOISY = helper.make_node("Add", ["flat", "noise"], ["noisy"])
 INTEGERS = helper.make_node("Cast", ["flat"], ["whole"], to=TensorProto.INT64)
 
@@ -310,6 +311,7 @@ INTEGERS = helper.make_node("Cast", ["flat"], ["whole"], to=TensorProto.INT64)
         (with_sparse_constant, "has sparse weights: store them dense"),
         (lambda: network(outputs=("unfit",), nodes=(UNFIT,)), "cannot be computed: "),
         (lambda: network(outputs=("noisy",), nodes=(CHANCE, NOISY)), "draws numbers by chance (RandomNormalLike)"),
+        (lambda: network(outputs=("dropped",), nodes=(DROPPED,)), "draws numbers by chance (Dropout)"),
         (lambda: network(opset=21, outputs=("scale",)), "has no node that makes its output scale"),
         (
             lambda: network(outputs=("custom",), nodes=(CUSTOM,), imports=(helper.make_opsetid("com.microsoft", 1),)),
