@@ -34,13 +34,20 @@ _SIGNED = (
 
 
 class BlobServer(http.server.ThreadingHTTPServer):
-    """Holds blobs by ``container/name``; ``asked`` are the paths of all requests, with the range if there is one."""
+    """Holds blobs by ``container/name``.
+
+    Attributes:
+        blobs: contents.
+        keeps: blobs may not be deleted.
+        asked: paths of all requests, with the range if there is one.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.blobs: dict[str, bytes] = {}
+        self.keeps = False
         self.asked: list[str] = []
 
     def variables(self, key: str = KEY) -> dict[str, str]:
@@ -91,8 +98,13 @@ class _Handler(Handler):
             return
         answers = []
         for number, name in re.findall(r"Content-ID: (\d+).*?DELETE (\S+) HTTP", body, re.DOTALL | re.IGNORECASE):
-            gone = self.server.blobs.pop(unquote(urlsplit(name).path).strip("/"), None)
-            status = "404 The specified blob does not exist." if gone is None else "202 Accepted"
+            path = unquote(urlsplit(name).path).strip("/")
+            if self.server.keeps:
+                status = "403 This request is not authorized to perform this operation using this permission."
+            elif self.server.blobs.pop(path, None) is None:
+                status = "404 The specified blob does not exist."
+            else:
+                status = "202 Accepted"
             inside = f"HTTP/1.1 {status}\r\nx-ms-request-id: {number}\r\n\r\n"
             answers.append(f"--batch\r\nContent-Type: application/http\r\nContent-ID: {number}\r\n\r\n{inside}")
         self.answer(202, f"{''.join(answers)}--batch--".encode(), {"Content-Type": "multipart/mixed; boundary=batch"})

@@ -16,7 +16,7 @@ TOKEN = "known"  # noqa: S105 - of nobody
 
 
 class GoogleServer(http.server.ThreadingHTTPServer):
-    """Holds objects by ``bucket/name``, in ``buckets`` that are there."""
+    """Holds objects by ``bucket/name``, in ``buckets`` that are there; where it ``keeps`` them none may be deleted."""
 
     daemon_threads = True
 
@@ -24,6 +24,7 @@ class GoogleServer(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.buckets = frozenset(buckets)
         self.objects: dict[str, bytes] = {}
+        self.keeps = False
 
     def variables(self) -> dict[str, str]:
         """What a pod's environment says of it."""
@@ -60,9 +61,14 @@ class _Handler(Handler):
             self.answer(200, b"", {"ETag": '"0x1"'})
 
     def do_DELETE(self) -> None:  # noqa: N802
-        if self._admitted():
-            found = self.server.objects.pop(self._name, None)
-            self.answer(204, b"") if found is not None else self.refuse(404, "NoSuchKey")
+        if not self._admitted():
+            return
+        if self.server.keeps:
+            self.refuse(403, "AccessDenied")
+        elif self.server.objects.pop(self._name, None) is None:
+            self.refuse(404, "NoSuchKey")
+        else:
+            self.answer(204, b"")
 
     @property
     def _name(self) -> str:

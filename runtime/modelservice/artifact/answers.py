@@ -12,8 +12,9 @@ from typing import NamedTuple
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _NO_OBJECT = frozenset({"NoSuchKey", "BlobNotFound"})
-_NO_KEY = re.compile(r"InvalidAccessKeyId|AuthenticationFailed|UserNotFound|\(code: AccessDenied\)")
-"""Some servers say so with another status than 403; of objects that may not be deleted S3 does with 200."""
+_NO_KEY = re.compile(r"InvalidAccessKeyId|AuthenticationFailed|UserNotFound|\(code: (?:AccessDenied|40[13])\)")
+"""Some servers say so with another status than 403; of objects that may not be deleted S3 does with 200,
+Azure with 202."""
 _STATUS = re.compile(r"status code: ([1-5]\d\d)")
 _PASSING_STATUS = frozenset({408, 409, 412, 425, 429})
 _FIRST_OF_SERVER = 500

@@ -37,44 +37,39 @@ class Load:
             When.
         """
         now = self._clock()
-        self._area += self._requests * (now - self._now)
-        self._now = now
+        self._pass(now)
         self._requests += 1
         return now
 
     def take(self, begun: Sequence[float], now: float) -> None:
         """The first row of each of these requests is to be computed now."""
+        self._pass(now)
         self._waited += len(begun) * now - sum(begun)
         self._taken += len(begun)
 
     def end(self) -> None:
         """A request was told its answer, or that it gets none."""
-        now = self._clock()
-        self._area += self._requests * (now - self._now)
-        self._now = now
+        self._pass(self._clock())
         self._requests -= 1
-        if now - self._folded >= _STEP:
-            self._fold()
 
     @property
     def requests_in_flight(self) -> float:
         """How many there were at a time."""
-        self._fold()
+        self._pass(self._clock(), step=0)
         return self._in_flight
 
     @property
     def wait_seconds(self) -> float:
         """What each of them waited; where less than one came, as much less, so that it ends at 0."""
-        self._fold()
+        self._pass(self._clock(), step=0)
         return self._waited / max(self._taken, 1.0)
 
-    def _fold(self) -> None:
-        """Let what was count less, and what came since count."""
-        now = self._clock()
+    def _pass(self, now: float, *, step: float = _STEP) -> None:
+        """Time went by; what was before it counts less, once at least ``step`` seconds did."""
         self._area += self._requests * (now - self._now)
         self._now = now
         span = now - self._folded
-        if span <= 0:
+        if span <= 0 or span < step:
             return
         kept = math.exp(-span / WINDOW)
         self._in_flight = kept * self._in_flight + (1 - kept) * self._area / span

@@ -20,8 +20,10 @@ _COLOURS: Final = 3
 _WHOLE_FROM: Final = 384
 """Of ConvNeXt: an image of that size or more is not cropped, but stretched."""
 _KNOWN_STEPS: Final = frozenset({"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"})
-_REFUSED: Final = ("rescale_offset", "include_top")
-"""Steps of EfficientNet that are called otherwise."""
+_REFUSED: Final = ("rescale_offset", "include_top", "keep_aspect_ratio", "size_divisor")
+"""Steps of EfficientNet, DPT and GLPN that are called otherwise."""
+_CLASS: Final = ("image_processor_type", "feature_extractor_type")
+"""Where the class of the image processor is said, by newer and older releases."""
 
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 ChannelValues = Annotated[tuple[FiniteFloat, ...], Field(min_length=1, max_length=_COLOURS)]
@@ -88,6 +90,8 @@ class ImageSteps(BaseModel):
         for name, value in further.items():
             if value and ((name.startswith("do_") and name not in _KNOWN_STEPS) or name in _REFUSED):
                 raise ValueError(f"{name}: it is no step that can be done here")
+        if self.size is not None and self.size.shortest_edge and "Levit" in str([further.get(name) for name in _CLASS]):
+            raise ValueError("size: Levit makes the shorter side 256/224 of shortest_edge: say that, and another class")
         if "auto_map" in further:
             raise ValueError("auto_map: it needs code of its own, and none is run")
         if self.resizes and (self.size is None or self.resample is None):
@@ -141,15 +145,19 @@ class ImageSteps(BaseModel):
         """Factor and offset of each channel, float32 [channels], of values from 0 to 255.
 
         Raises:
-            ValueError: mean and deviation are those of another number of channels.
+            ValueError: mean and deviation are those of another number of channels, or no float32 holds what they make.
         """
         scale = self.rescale_factor if self.do_rescale else 1.0
         mean, std = (self.image_mean, self.image_std) if self.normalizes else (None, None)
         means, deviations = np.array(mean or (0.0,)), np.array(std or (1.0,))
         if len(means) not in {1, channels}:
             raise ValueError(f"image_mean has {len(means)} numbers, and images of {channels} channels are seen")
-        factor, offset = scale / deviations, -means / deviations
-        return tuple(np.broadcast_to(one, channels).astype(np.float32) for one in (factor, offset))  # type: ignore[return-value]
+        with np.errstate(over="ignore"):
+            made = np.stack([np.broadcast_to(one / deviations, channels) for one in (scale, -means)]).astype(np.float32)
+        if not np.isfinite(made).all():
+            raise ValueError("rescale_factor, image_mean and image_std make numbers beyond those of float32")
+        factor, offset = made
+        return factor, offset
 
     def _resized(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """The size after resizing, and after cropping."""
@@ -159,7 +167,7 @@ class ImageSteps(BaseModel):
             if self.crop_pct is not None and shortest is not None:
                 if shortest >= _WHOLE_FROM:
                     return (shortest, shortest), (shortest, shortest)
-                larger = Sides(shortest_edge=min(MAX_SIDE, int(shortest / self.crop_pct)))
+                larger = Sides(shortest_edge=int(min(MAX_SIDE, shortest / self.crop_pct)))
                 return larger.of(height, width), (shortest, shortest)
             resized = self.size.of(height, width)
         if self.do_center_crop and self.crop_size is not None:

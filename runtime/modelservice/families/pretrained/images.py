@@ -101,19 +101,34 @@ class ImageModel:
         return ImageReading(model=self, preprocessing=preprocessing, frame=self._frame(preprocessing))
 
     def _frame(self, preprocessing: ImagePreprocessing) -> Frame:
-        height, width = self.size
         try:
             frame = self.steps.frame(preprocessing.height, preprocessing.width)
+            self._check_sees(frame.seen)
         except ValueError as error:
-            said = str(error)
-        else:
-            if all(side in {None, seen} for side, seen in zip(self.network.size, frame.seen, strict=True)):
-                return frame
-            taken, seen = (" x ".join(map(str, one)) for one in (self.network.size, frame.seen))
-            said = f"its network takes {taken} pixels, and would see {seen}"
-        given = f"images of {preprocessing.height} x {preprocessing.width} pixels"
-        message = f"the encoder {self.origin} does not read {given}: {said}: set {SIZE_FIELD} to {height} x {width}"
-        raise StageError("ModelUnsuited", message, field=SIZE_FIELD)
+            height, width = self.size
+            given = f"images of {preprocessing.height} x {preprocessing.width} pixels"
+            message = (
+                f"the encoder {self.origin} does not read {given}: {error}: set {SIZE_FIELD} to {height} x {width}"
+            )
+            raise StageError("ModelUnsuited", message, field=SIZE_FIELD) from None
+        return frame
+
+    def _check_sees(self, seen: tuple[int, int]) -> None:
+        """Whether the network answers images of a size, with as many numbers as those of its own.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if seen == self.steps.frame(*self.size).seen:
+            return
+        if not _takes(self.network, seen):
+            raise ValueError(f"its network takes {_sized(self.network.size)} pixels, and would see {_sized(seen)}")
+        try:
+            width = _tried(self.network, self.steps, seen)
+        except ValueError as error:
+            raise ValueError(f"its network {error}") from None
+        if width != self.width:
+            raise ValueError(f"its network makes {width} numbers of {_sized(seen)} pixels, and {self.width} of its own")
 
     def add_steps(self, graph: Any, frame: Frame, channels: int) -> str:
         """Nodes from pixels, float32 [rows, channels, height, width] of 0 to 255, to the numbers of images."""
@@ -125,10 +140,7 @@ class ImageModel:
             _add_rows(graph, frame, 1)
             graph.add("Transpose", perm=[0, 1, 3, 2])
         _add_rows(graph, frame, 0)
-        factor, offset = (one.reshape(1, -1, 1, 1) for one in self.steps.colours(self.channels))
-        graph.add("Mul", graph.value, graph.constant("colour factor", factor))
-        graph.add("Add", graph.value, graph.constant("colour offset", offset))
-        return str(self.network.append_to(graph))
+        return _add_network(graph, self.network, self.steps)
 
     def numbers(self, pixels: NDArray[np.uint8], frame: Frame) -> Features:
         """The numbers of images of one size, uint8 [rows, channels, height, width]; each is read once in a process."""
@@ -163,7 +175,7 @@ class ImageReading:
     @property
     def notes(self) -> tuple[str, ...]:
         """That images are made larger or smaller, where they are."""
-        given, seen = (" x ".join(map(str, one)) for one in (self.frame.given, self.frame.seen))
+        given, seen = _sized(self.frame.given), _sized(self.frame.seen)
         return () if given == seen else (f"images of {given} pixels are seen by the encoder as {seen}",)
 
     def embed(self, rows: Features) -> Features:
@@ -224,7 +236,7 @@ class _Images:
             size = steps.covered(network.size)
             if size is None:
                 raise folder.invalid(f"{PREPROCESSOR} says no size, and its network takes images of any")
-            width = _tried(network, steps, size)
+            width = _tried(network, steps, steps.frame(*size).seen)
         except NetworkError as error:
             raise folder.invalid(f"{name} {error}") from None
         except ValueError as error:
@@ -257,25 +269,40 @@ def _weights(folder: Folder) -> tuple[str, bytes]:
     raise missing
 
 
-def _tried(network: Any, steps: ImageSteps, size: tuple[int, int]) -> int:
-    """The width of a network, which answers images of the size that it is made for.
+def _takes(network: Any, seen: tuple[int, int]) -> bool:
+    return all(side in {None, own} for side, own in zip(network.size, seen, strict=True))
+
+
+def _sized(sides: tuple[int | None, ...]) -> str:
+    """A size in words."""
+    return " x ".join("any" if side is None else str(side) for side in sides)
+
+
+def _tried(network: Any, steps: ImageSteps, seen: tuple[int, int]) -> int:
+    """The width of a network, which answers images that it sees in that size.
 
     Raises:
         ValueError: it does not, or what is done to images does not fit it.
     """
     from modelservice.families.base import INPUT_NAME, OUTPUT_NAME  # noqa: PLC0415 - as above
     from modelservice.families.onnx_graph import Graph  # noqa: PLC0415
-    from modelservice.families.pretrained.onnx_network import try_out  # noqa: PLC0415
+    from modelservice.families.pretrained.onnx_network import computable, try_out  # noqa: PLC0415
 
-    steps.colours(network.channels)
-    seen = steps.frame(*size).seen
-    if any(side not in {None, own} for side, own in zip(network.size, seen, strict=True)):
-        taken, given = (" x ".join(map(str, one)) for one in (network.size, seen))
-        raise ValueError(f"it makes images of {given} pixels, and the network takes {taken}")
+    if not _takes(network, seen):
+        raise ValueError(f"it makes images of {_sized(seen)} pixels, and the network takes {_sized(network.size)}")
     graph, shape = Graph(), (network.channels, *seen)
-    network.append_to(graph)
-    session = _session(graph.model(shape=shape, width=None))
+    _add_network(graph, network, steps)
+    with computable():
+        session = _session(graph.model(shape=shape, width=None))
     return try_out(session, given=INPUT_NAME, output=OUTPUT_NAME, shape=shape)
+
+
+def _add_network(graph: Any, network: Any, steps: ImageSteps) -> str:
+    """Nodes from pixels as they are seen to the numbers of images."""
+    factor, offset = (one.reshape(1, -1, 1, 1) for one in steps.colours(network.channels))
+    graph.add("Mul", graph.value, graph.constant("colour factor", factor))
+    graph.add("Add", graph.value, graph.constant("colour offset", offset))
+    return str(network.append_to(graph))
 
 
 def _session(content: bytes) -> Any:

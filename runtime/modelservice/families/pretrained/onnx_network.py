@@ -1,6 +1,7 @@
 """A network in an ONNX file that somebody else made: read as data, and brought to the operators of our graphs."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
@@ -22,7 +23,11 @@ _MEANS: Final = {2: (), 3: (1,), 4: (2, 3)}
 """The axes of parts, by the number of axes of an output: [rows, width], [rows, parts, width], [rows, width, h, w]."""
 _ROWS: Final = 3
 _WEIGHTS: Final = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.UINT8})
+_RANDOM: Final = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
 _MAX_WIDTH: Final = 65_536
+_SPARSE: Final = "has sparse weights: store them dense"
 _CLOSE: Final = 1e-3
 _SHOWN: Final = 300
 
@@ -115,7 +120,7 @@ def try_out(session: Any, *, given: str, output: str, shape: tuple[int, ...]) ->
     Raises:
         NetworkError: it does not, or gives something else than numbers.
     """
-    rows = np.random.default_rng(0).integers(0, 256, (_ROWS, *shape)).astype(np.float32)
+    rows = np.random.default_rng(0).integers(0, 256, (_ROWS, *shape), dtype=np.uint8).astype(np.float32)
     try:
         together, alone = (session.run([output], {given: some})[0] for some in (rows, rows[-1:]))
     except Exception as error:  # onnxruntime's own classes derive from nothing narrower
@@ -134,6 +139,19 @@ def try_out(session: Any, *, given: str, output: str, shape: tuple[int, ...]) ->
     return width
 
 
+@contextmanager
+def computable() -> Iterator[None]:
+    """While what was read is put together to be computed; what the checks of a file cannot know is found here.
+
+    Raises:
+        NetworkError: its nodes do not fit together, or one of them cannot be computed.
+    """
+    try:
+        yield
+    except Exception as error:  # as in ``try_out``
+        raise NetworkError(f"cannot be computed: {_short(error)}") from None
+
+
 def _check_plain(model: Any) -> None:
     """Refuse a model that is more than nodes with their own weights, before anything reads what it names."""
     if not model.graph.node or not model.opset_import:
@@ -146,14 +164,23 @@ def _check_plain(model: Any) -> None:
     if not OLDEST_OPSET <= opset <= OPSET:
         raise NetworkError(f"has opset {opset}, and {OLDEST_OPSET} to {OPSET} can be read: export it with {OPSET}")
     if model.graph.sparse_initializer:
-        raise NetworkError("has sparse weights: store them dense")
+        raise NetworkError(_SPARSE)
     for node in model.graph.node:
-        if node.domain not in _DOMAINS:
-            raise NetworkError(f"uses operators of {node.domain[:64]!r}, and only those of ai.onnx are allowed")
-        if any(one.graphs or one.HasField("g") for one in node.attribute):
-            raise NetworkError(f"has a node {node.op_type} with a graph of its own: export it without control flow")
+        _check_node(node)
     if any(external_data_helper.uses_external_data(tensor) for tensor in _tensors(model.graph)):
         raise NetworkError("keeps weights in another file: save the model as one file")
+
+
+def _check_node(node: Any) -> None:
+    told_to_learn = node.op_type == "Dropout" and any(node.input[2:])
+    if node.op_type in _RANDOM or told_to_learn:
+        raise NetworkError(f"draws numbers by chance ({node.op_type}): export it for inference (eval mode)")
+    if node.domain not in _DOMAINS:
+        raise NetworkError(f"uses operators of {node.domain[:64]!r}, and only those of ai.onnx are allowed")
+    if any(one.graphs or one.HasField("g") for one in node.attribute):
+        raise NetworkError(f"has a node {node.op_type} with a graph of its own: export it without control flow")
+    if any(one.sparse_tensors or one.HasField("sparse_tensor") for one in node.attribute):
+        raise NetworkError(_SPARSE)
 
 
 def _opset(model: Any) -> int:
@@ -176,7 +203,7 @@ def _images(graph: Any) -> tuple[str, int | None, tuple[int | None, int | None]]
         raise NetworkError(f"has the inputs {names}; one of images is expected, {_INPUT}: export the part for images")
     (one,) = asked
     told = one.type.tensor_type
-    sides = [side.dim_value if side.HasField("dim_value") else None for side in told.shape.dim]
+    sides = [side.dim_value if side.dim_value > 0 else None for side in told.shape.dim]  # some write -1 for any
     if told.elem_type != TensorProto.FLOAT or len(sides) != _AXES:
         kind = TensorProto.DataType.Name(told.elem_type)
         raise NetworkError(f"takes {kind} of {len(sides)} axes; expected FLOAT [rows, channels, height, width]")
@@ -217,6 +244,8 @@ def _keep_needed(graph: Any, output: str) -> None:
             kept.append(node)
     for place, node in enumerate(kept):
         node.name = f"{node.op_type}_{len(kept) - place}"  # the file need not have names, nor different ones
+    if not kept:
+        raise NetworkError(f"has no node that makes its output {output}")
     stored = [tensor for tensor in graph.initializer if tensor.name in needed]
     for field, values in (("node", kept[::-1]), ("initializer", stored)):
         del getattr(graph, field)[:]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, MutableMapping
 from typing import NamedTuple
 
 import pytest
-from tests.support.blob_server import blob_server
-from tests.support.google_server import google_server
+from tests.support.blob_server import BlobServer, blob_server
+from tests.support.google_server import GoogleServer, google_server
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice.artifact.stores import load_artifact, open_checkpoints, open_store
@@ -25,6 +25,7 @@ class Cloud(NamedTuple):
     """An address in a store that the environment tells, and all objects of that store."""
 
     address: str
+    server: BlobServer | GoogleServer
     objects: MutableMapping[str, bytes]
 
     @property
@@ -48,9 +49,9 @@ def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     with blob_server(monkeypatch) as azure, google_server(monkeypatch, "models") as google:
         for name, value in {**azure.variables(), **google.variables()}.items():
             monkeypatch.setenv(name, value)
-        objects = azure.blobs if request.param == "az" else google.objects
-        objects[HELD] = b""
-        yield Cloud(address, objects)
+        cloud = Cloud(address, azure, azure.blobs) if request.param == "az" else Cloud(address, google, google.objects)
+        cloud.objects[HELD] = b""
+        yield cloud
 
 
 def test_an_artifact_goes_there_and_comes_back(cloud: Cloud, trained: Produced) -> None:
@@ -64,6 +65,16 @@ def test_an_artifact_goes_there_and_comes_back(cloud: Cloud, trained: Produced) 
     assert cloud.below == {MANIFEST_FILE, *files}
     store.discard()
     assert set(cloud.objects) == {HELD}
+
+
+def test_rights_that_let_nobody_delete_are_told(cloud: Cloud, trained: Produced) -> None:
+    store = open_store(cloud.address)
+    store.publish(trained.manifest, trained.files)
+    held, cloud.server.keeps = dict(cloud.objects), True
+    with pytest.raises(StorageError) as caught:
+        store.discard()
+    assert (caught.value.reason, caught.value.field) == ("StorageForbidden", "spec.artifacts.secretRef")
+    assert cloud.objects == held
 
 
 def test_of_two_artifacts_of_one_key_the_first_stays(cloud: Cloud, trained: Produced) -> None:

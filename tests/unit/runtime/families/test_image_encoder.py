@@ -217,6 +217,15 @@ def refused(uri: str, dataset: Dataset | None = None, **more: Any) -> tuple[str,
         ({"do_pad": True}, (), "do_pad: it is no step that can be done here"),
         ({"do_flip_channel_order": True}, (), "do_flip_channel_order: it is no step"),
         ({"rescale_offset": True}, (), "rescale_offset: it is no step"),
+        ({"keep_aspect_ratio": True}, (), "keep_aspect_ratio: it is no step"),
+        (
+            {"size": {"shortest_edge": 16}, "image_processor_type": "LevitImageProcessor"},
+            (),
+            "size: Levit makes the shorter side 256/224 of shortest_edge",
+        ),
+        ({"crop_pct": 1e-308, "size": {"shortest_edge": 8}}, (), "it makes images of 8 x 8 pixels"),
+        ({"image_std": [1e-300, 1, 1]}, (), "rescale_factor, image_mean and image_std make numbers beyond those of"),
+        ({"rescale_factor": 1e300}, (), "rescale_factor, image_mean and image_std make numbers beyond those of"),
         ({"auto_map": {"AutoImageProcessor": "code.py"}}, (), "auto_map: it needs code of its own, and none is run"),
         ({"do_center_crop": True}, (), "do_center_crop needs crop_size"),
         ({"do_center_crop": True, "crop_size": 17}, (), "crop_size is 17 x 17, and images are 16 x 16 before it"),
@@ -262,10 +271,31 @@ def with_functions() -> onnx.ModelProto:
     return model
 
 
+def with_claims() -> onnx.ModelProto:
+    """A few bytes that say they are 64 GB."""
+    model = network()
+    (stored,) = (one for one in model.graph.initializer if one.name == "dense")
+    stored.dims[:] = [6, 2**31]
+    return model
+
+
+def with_sparse_constant() -> onnx.ModelProto:
+    """Whose values lie in another file."""
+    values = TensorProto(name="v", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    values.external_data.add(key="location", value="../secret")
+    places = helper.make_tensor("i", TensorProto.INT64, [1], [0])
+    sparse = helper.make_node("Constant", [], ["thin"], sparse_value=helper.make_sparse_tensor(values, places, [WIDTH]))
+    return network(outputs=("added",), nodes=(sparse, helper.make_node("Add", ["flat", "thin"], ["added"])))
+
+
 CUSTOM = helper.make_node("Gelu", ["flat"], ["custom"], domain="com.microsoft")
 OF_TWO = helper.make_node("Concat", ["flat", "flat"], ["twice"], axis=0)
 BESIDE = helper.make_node("ReduceMean", ["flat"], ["over"], axes=[0], keepdims=1)
 ADDED = helper.make_node("Add", ["flat", "over"], ["beside"])
+UNFIT = helper.make_node("MatMul", ["flat", "kernel"], ["unfit"])
+CHANCE = helper.make_node("RandomNormalLike", ["flat"], ["noise"], scale=1e-9)
+DROPPED = helper.make_node("Dropout", ["flat", "", "learns"], ["dropped"])
+NOISY = helper.make_node("Add", ["flat", "noise"], ["noisy"])
 INTEGERS = helper.make_node("Cast", ["flat"], ["whole"], to=TensorProto.INT64)
 
 
@@ -277,6 +307,12 @@ INTEGERS = helper.make_node("Cast", ["flat"], ["whole"], to=TensorProto.INT64)
         (in_another_file, "keeps weights in another file: save the model as one file"),
         (with_branches, "has a node If with a graph of its own: export it without control flow"),
         (with_functions, "has functions of its own"),
+        (with_claims, "cannot be "),
+        (with_sparse_constant, "has sparse weights: store them dense"),
+        (lambda: network(outputs=("unfit",), nodes=(UNFIT,)), "cannot be computed: "),
+        (lambda: network(outputs=("noisy",), nodes=(CHANCE, NOISY)), "draws numbers by chance (RandomNormalLike)"),
+        (lambda: network(outputs=("dropped",), nodes=(DROPPED,)), "draws numbers by chance (Dropout)"),
+        (lambda: network(opset=21, outputs=("scale",)), "has no node that makes its output scale"),
         (
             lambda: network(outputs=("custom",), nodes=(CUSTOM,), imports=(helper.make_opsetid("com.microsoft", 1),)),
             "uses operators of 'com.microsoft', and only those of ai.onnx are allowed",
@@ -353,6 +389,47 @@ def test_images_that_it_does_not_see_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(StageError, match="they would be made 16 x 8000, at most 4096 are possible"):
         read_pretrained(shortest, None).reading(plain(2, 1000))
+
+
+def test_what_a_network_answers_is_known_of_each_size_that_it_sees(tmp_path: Path) -> None:
+    """It takes any, and makes numbers of each place; or has weights for one size, which its input does not say."""
+    places = helper.make_node("Flatten", ["last_hidden_state"], ["places"])
+    model = network(outputs=("places",), nodes=(places,), shape=("batch", 3, "height", "width"))
+    uri = write_network(tmp_path / "a", model=model, steps={"size": {"shortest_edge": SIDE}})
+    encoder = read_pretrained(uri, None)
+    assert encoder.reading(plain(24, 24)).compute(np.zeros((1, 3, 24, 24), np.float32)).shape == (1, encoder.width)
+    with pytest.raises(StageError, match="its network makes 768 numbers of 16 x 32 pixels, and 384 of its own: set "):
+        encoder.reading(plain(20, 40))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 384), np.float32), "offsets"))
+    model.graph.node.append(helper.make_node("Add", ["places", "offsets"], ["moved"]))
+    model.graph.output[0].name = "moved"
+    uri = write_network(tmp_path / "b", model=model, steps={"size": {"shortest_edge": SIDE}})
+    with pytest.raises(StageError, match="its network cannot be computed: ") as caught:
+        read_pretrained(uri, None).reading(plain(20, 40))
+    assert (caught.value.reason, caught.value.field) == ("ModelUnsuited", "spec.data.image")
+
+
+def test_sizes_that_older_exports_leave_open_are_open(tmp_path: Path) -> None:
+    encoder = read_pretrained(write_network(tmp_path / "m", shape=(-1, 3, -1, -1)), None)
+    assert encoder.reading(plain(20, 20)).compute(np.zeros((2, 3, 20, 20), np.float32)).shape == (2, WIDTH)
+
+
+def test_a_network_of_16_bits_is_tried_with_what_it_will_see(tmp_path: Path) -> None:
+    """Pixels of 255 would be beyond what these hold."""
+    model = network(outputs=("whole",))
+    del model.graph.node[:]
+    large = np.full((3, WIDTH), 300, np.float16)
+    model.graph.initializer.append(numpy_helper.from_array(large, "large"))
+    model.graph.node.extend(
+        [
+            helper.make_node("GlobalAveragePool", ["pixel_values"], ["averaged"]),
+            helper.make_node("Flatten", ["averaged"], ["colours"]),
+            helper.make_node("Cast", ["colours"], ["half"], to=TensorProto.FLOAT16),
+            helper.make_node("MatMul", ["half", "large"], ["made"]),
+            helper.make_node("Cast", ["made"], ["whole"], to=TensorProto.FLOAT),
+        ]
+    )
+    assert read_pretrained(write_network(tmp_path / "m", model=model), None).width == WIDTH
 
 
 def test_learning_on_is_for_texts(tmp_path: Path) -> None:

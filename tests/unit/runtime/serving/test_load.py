@@ -69,6 +69,24 @@ def test_how_often_it_is_asked_makes_no_difference() -> None:
     assert often.requests_in_flight == pytest.approx(rare.requests_in_flight, rel=0.01)
 
 
+def test_what_comes_after_a_silence_counts_as_much_as_after_a_scrape() -> None:
+    time = Time()
+    asked, left = Load(time), Load(time)
+    for _ in range(3):
+        time.now += 4 * WINDOW
+        asked.requests_in_flight  # noqa: B018 - a scrape
+        begun = [load.begin() for load in (asked, left)]
+        time.now += 5.0
+        for load, one in zip((asked, left), begun, strict=True):
+            load.take([one], time.now)
+        time.now += 0.5
+        for load in (asked, left):
+            load.end()
+        assert left.wait_seconds == pytest.approx(asked.wait_seconds, rel=0.01)
+        assert left.wait_seconds == pytest.approx(5.0, rel=0.1)
+        assert left.requests_in_flight == pytest.approx(asked.requests_in_flight, rel=0.01)
+
+
 def test_a_request_that_hangs_counts_before_it_is_answered() -> None:
     time = Time()
     load = Load(time)
