@@ -25,7 +25,7 @@ setup: ## Debian packages and .venv, from the hashed lock
 venv: ## .venv alone, from the hashed lock: no root, no Debian packages
 	@python3 -m tests.cluster.bootstrap --venv
 
-check: venv ## lint, unit and contract tests: no root, no cluster, under two minutes once warm
+check: venv ## lint, unit and contract tests: no root, no cluster; some minutes
 	@$(STAGES) check
 
 unit: venv ## Unit tests; make unit K=suspend runs those whose names match
