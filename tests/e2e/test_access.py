@@ -9,7 +9,7 @@ import grpc
 import httpx
 import pytest
 import yaml
-from tests.support.e2e import Object, Space, eventually, says
+from tests.support.e2e import PATIENCE_SECONDS, Object, Space, eventually, says
 from tests.support.samples import SAMPLES, objects
 from tests.unit.runtime.serving.pki import Authority, Identity
 
@@ -96,7 +96,7 @@ def exchanged(space: Space, holds: Any, *, what: str) -> None:
         hurry(space)
         return bool(holds())
 
-    eventually(look, what=what, seconds=180, poll=2)
+    eventually(look, what=what, seconds=PATIENCE_SECONDS, poll=2)
     after = pods(space)
     assert {pod["metadata"]["uid"] for pod in after} == before
     assert [status["restartCount"] for pod in after for status in pod["status"]["containerStatuses"]] == [0] * len(

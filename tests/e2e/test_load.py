@@ -12,7 +12,7 @@ import httpx
 import pytest
 from tests.support.containers import connections, process_of, throttled
 from tests.support.dashboards import DASHBOARDS, queries
-from tests.support.e2e import Object, Space, config_map, eventually, is_ready, model_service
+from tests.support.e2e import PATIENCE_SECONDS, Object, Space, config_map, eventually, is_ready, model_service
 from tests.support.installation import Installation
 from tests.support.load import Load, bodies_of, keep_busy
 from tests.support.prometheus import Prometheus, prometheus
@@ -119,11 +119,15 @@ def told_under_load(space: Space, installation: Installation, found: Prometheus)
         # while to close its sockets: who was cut off by one of them may have come back by another one.
         os.kill(processes[0], signal.SIGKILL)
         answered_on(load)
-        eventually(lambda: restarted(space, killed["metadata"]["name"]), what="the pod that was killed", seconds=120)
+        eventually(
+            lambda: restarted(space, killed["metadata"]["name"]),
+            what="the pod that was killed",
+            seconds=PATIENCE_SECONDS,
+        )
         lost = list(load.lost)
         assert 1 <= max(Counter(lost).values(), default=0) <= 2
         assert set(load.answers) == {200}
-        before = eventually(lambda: drift(stays), what="a first look at the inputs", seconds=120)
+        before = eventually(lambda: drift(stays), what="a first look at the inputs", seconds=PATIENCE_SECONDS)
         eventually(lambda: not unanswered(space, found), what="series for all queries of the dashboards", seconds=30)
 
         # Both pods are replaced, at the limit still, and lose nothing.
@@ -137,12 +141,12 @@ def told_under_load(space: Space, installation: Installation, found: Prometheus)
             new = is_ready(space.service("flowers")) and old.isdisjoint(pod["metadata"]["uid"] for pod in found)
             return found if new and len(space.pods("flowers", "serve")) == 2 else None
 
-        replaced: Any = eventually(rolled, what="two other pods", seconds=180)
+        replaced: Any = eventually(rolled, what="two other pods", seconds=PATIENCE_SECONDS)
         answered_on(load)
         assert load.lost == lost
         assert load.refused == refused
         assert set(load.answers) == {200}
-        after = eventually(lambda: drift(replaced[0]), what="a look at inputs that shifted", seconds=120)
+        after = eventually(lambda: drift(replaced[0]), what="a look at inputs that shifted", seconds=PATIENCE_SECONDS)
     assert before is not None
     assert before < LITTLE
     assert after is not None

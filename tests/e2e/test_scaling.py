@@ -10,7 +10,17 @@ from tests.support.client import keep_asking
 from tests.support.custom_metrics import custom_metrics_api
 from tests.support.document_runs import SCALING
 from tests.support.documents import typed_by
-from tests.support.e2e import LIGHT, Object, Space, condition, config_map, eventually, is_ready, model_service
+from tests.support.e2e import (
+    LIGHT,
+    PATIENCE_SECONDS,
+    Object,
+    Space,
+    condition,
+    config_map,
+    eventually,
+    is_ready,
+    model_service,
+)
 from tests.support.load import keep_busy
 from tests.support.tables import FLOWERS, IRIS
 from tests.support.typing_in import terminal
@@ -87,7 +97,7 @@ def test_load_brings_more_replicas(space: Space) -> None:
     space.wait_ready("flowers")
     rows = [row for row, _ in FLOWERS]
     with keep_asking(space.address("flowers"), "flowers", rows, pause=0.01, most=12_000, threads=1) as asked:
-        eventually(lambda: replicas(space) == 2, what="a second replica", seconds=120)
+        eventually(lambda: replicas(space) == 2, what="a second replica", seconds=PATIENCE_SECONDS)
     assert asked.failures == []
     space.wait("flowers", lambda one: is_ready(one) and one["status"]["replicas"] == 2, what="serves with both")
 
@@ -100,7 +110,7 @@ def test_load_brings_more_replicas(space: Space) -> None:
     assert replicas(space) == 2
     bodies = [json.dumps({"instances": [row]}).encode() for row in rows]
     with custom_metrics_api(space), keep_busy(space.address("flowers"), "flowers", bodies, clients=8) as load:
-        eventually(lambda: replicas(space) == 3, what="a third replica", seconds=120)
+        eventually(lambda: replicas(space) == 3, what="a third replica", seconds=PATIENCE_SECONDS)
         space.wait("flowers", lambda one: said(one) == "Scaling", what="the autoscaler sees its metric")
         with terminal(space.admin, space.name) as shell:
             (served,) = shell.type(

@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 from tests.support.client import ask, predict
-from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, says
+from tests.support.e2e import PATIENCE_SECONDS, Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.samples import SAMPLES, sample_table
 from tests.support.tables import FLOWERS, IRIS
 
@@ -92,10 +92,10 @@ def test_a_missed_budget_keeps_the_model_and_other_budgets_and_steps_train_nothi
     assert len(answers(space)) == len(PATIENTS)
 
     space.patch("progression", compression(0.9, {"auto": {"targetSizeRatio": 4, "fineTuneEpochs": TURN_EPOCHS}}))
-    first = eventually(lambda: in_second_turn(space), what="a turn of auto", seconds=240, poll=1)
+    first = eventually(lambda: in_second_turn(space), what="a turn of auto", seconds=PATIENCE_SECONDS, poll=1)
     assert first is not None
     space.kubectl("delete", "pod", first, timeout=120)
-    found = space.wait_ready("progression", seconds=400)
+    found = space.wait_ready("progression")
     (second,) = {pod["metadata"]["name"] for pod in running_or_done(space)} - {first}
     notes = [line["message"] for line in events_in_log(space, second, "note")]
     assert any(note.startswith("auto-") and note.endswith(" was done before") for note in notes), notes
@@ -229,11 +229,11 @@ def test_a_search_whose_pod_goes_makes_no_trial_twice(space: Space) -> None:
                 return name
         return None
 
-    first = eventually(lambda: pod_after(3), what="three trials", seconds=240, poll=1)
+    first = eventually(lambda: pod_after(3), what="three trials", seconds=PATIENCE_SECONDS, poll=1)
     assert first is not None
     ended = trials_in_log(space, first, " took ")
     space.kubectl("delete", "pod", first, timeout=120)
-    ready = space.wait_ready("flowers", seconds=400)
+    ready = space.wait_ready("flowers")
     assert ready["status"]["revision"] == 1
     assert f"search: the best of {TRIALS} trials is " in condition(ready, "DataReady")["message"]
     (second,) = (pod["metadata"]["name"] for pod in space.pods("flowers", "train"))
@@ -244,8 +244,8 @@ def test_a_search_whose_pod_goes_makes_no_trial_twice(space: Space) -> None:
     assert found | made == {str(number) for number in range(TRIALS)}
 
 
-EPOCHS = 2400
-"""Fifteen seconds of CPU, so that the pod is deleted in their midst."""
+EPOCHS = 1200
+"""Ten seconds of CPU, so that the pod is deleted in their midst."""
 
 
 def events_in_log(space: Space, pod: str, event: str) -> list[Object]:
@@ -272,11 +272,11 @@ def test_a_training_whose_pod_goes_ends_as_one_whose_pod_stays(space: Space) -> 
                 return name
         return None
 
-    first = eventually(half_done, what="a fifth of the epochs", seconds=240, poll=1)
+    first = eventually(half_done, what="a fifth of the epochs", seconds=PATIENCE_SECONDS, poll=1)
     assert first is not None
     reached = epoch_of(space, first)
     space.kubectl("delete", "pod", first, timeout=120)
-    interrupted = space.wait_ready("flowers", seconds=400)["status"]
+    interrupted = space.wait_ready("flowers")["status"]
     (second,) = {pod["metadata"]["name"] for pod in space.pods("flowers", "train")} - {first}
     (said,) = (line["message"] for line in events_in_log(space, second, "note") if "went on from" in line["message"])
     begun = int(said.split()[5])
@@ -284,7 +284,7 @@ def test_a_training_whose_pod_goes_ends_as_one_whose_pod_stays(space: Space) -> 
     assert events_in_log(space, second, "progress")[0]["done"] >= begun - 1
 
     space.kubectl("delete", "modelservice", "flowers", timeout=120)
-    eventually(lambda: not space.pods("flowers", "train"), what="no training is left", seconds=120)
+    eventually(lambda: not space.pods("flowers", "train"), what="no training is left", seconds=PATIENCE_SECONDS)
     space.apply(flowers)
-    twin = space.wait_ready("flowers", seconds=400)["status"]
+    twin = space.wait_ready("flowers")["status"]
     assert (twin["key"], twin["digest"]) == (interrupted["key"], interrupted["digest"])

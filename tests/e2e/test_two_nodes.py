@@ -9,13 +9,23 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
-from tests.cluster.kube import kubectl
+from tests.cluster.images import recorded
+from tests.cluster.kube import get, kubectl
 from tests.cluster.network import CONTROL_PLANE
 from tests.e2e.second_node import SECOND
 from tests.e2e.stories import Stories, Story
 from tests.support import object_store
 from tests.support.client import keep_asking, predict
-from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, progress
+from tests.support.e2e import (
+    PATIENCE_SECONDS,
+    Object,
+    Space,
+    condition,
+    config_map,
+    eventually,
+    model_service,
+    progress,
+)
 from tests.support.installation import Installation
 from tests.support.tables import FLOWERS, IRIS
 
@@ -37,6 +47,9 @@ def told(
 ) -> Iterator[Stories]:
     """The stories of this module, begun once there is a second node with the images that serve and train."""
     second_node_begun.result()
+    # A scheduler that does not know of them yet sends pods to where they are.
+    brought = {recorded()["server"], recorded()["trainer"]}
+    eventually(lambda: brought <= images_of(SECOND.name), what="images that the second node tells of")
     kubectl("uncordon", CONTROL_PLANE.name, SECOND.name)
     object_store.make_bucket("models")
     stories = [
@@ -46,6 +59,12 @@ def told(
     running = Stories(stories, make_space=make_space)
     yield running
     running.finish()
+
+
+def images_of(node: str) -> set[str]:
+    """Names of the images that a node tells of."""
+    (found,) = (one for one in get("nodes")["items"] if one["metadata"]["name"] == node)
+    return {name for image in found["status"].get("images", ()) for name in image["names"]}
 
 
 def nodes_of(space: Space, stage: str) -> list[str]:
@@ -109,7 +128,7 @@ def lose_one_of_two_workers(space: Space) -> None:
         ),
     )
 
-    eventually(lambda: progress(space.service("pair")) >= SOME, what="a training under way", seconds=180)
+    eventually(lambda: progress(space.service("pair")) >= SOME, what="a training under way", seconds=PATIENCE_SECONDS)
     first, second = workers(space)
     assert {pod["spec"]["nodeName"] for pod in (first, second)} == {CONTROL_PLANE.name, SECOND.name}
     killed = time.monotonic()
@@ -124,7 +143,7 @@ def lose_one_of_two_workers(space: Space) -> None:
     assert ended is not None
     assert time.monotonic() - killed < 60
     assert (ended["exitCode"], json.loads(ended["message"])["result"]["reason"]) == (75, "PeerLost")
-    ready = space.wait_ready("pair", seconds=400)
+    ready = space.wait_ready("pair")
     logs = [space.kubectl("logs", pod["metadata"]["name"]) for pod in space.pods("pair", "train")]
     assert any("train went on from epoch" in log for log in logs)
     assert predict(space.address("pair"), "pair", ROWS) == SPECIES

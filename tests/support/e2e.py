@@ -79,6 +79,10 @@ class Api:
         return items
 
 
+PATIENCE_SECONDS = 900.0
+"""For what pods come to: many share the CPUs, and a machine may be a slow one."""
+
+
 def eventually(look: Callable[[], Seen], *, what: str, seconds: float = 60, poll: float = 0.3) -> Seen:
     """Look again and again until something true is seen, and answer with it.
 
@@ -228,7 +232,7 @@ class Space:
         """Pods of a stage: train, compress or serve."""
         return self.api.list(POD, self.name, labels=f"{LABEL_NAME}={name},{LABEL_STAGE}={stage}")
 
-    def wait(self, name: str, holds: Holds, *, what: str, seconds: float = 240) -> Object:
+    def wait(self, name: str, holds: Holds, *, what: str, seconds: float = PATIENCE_SECONDS) -> Object:
         """Wait until a ModelService is in a state, and answer with it."""
         for service in self.api.states(MODEL_SERVICE, self.name, name, seconds=seconds):
             if holds(service):
@@ -236,7 +240,7 @@ class Space:
         self.service(name)
         raise AssertionError(f"{self.name}/{name} {what}: not within {seconds:.0f} s")
 
-    def wait_ready(self, name: str, *, seconds: float = 240) -> Object:
+    def wait_ready(self, name: str, *, seconds: float = PATIENCE_SECONDS) -> Object:
         """Wait until the newest spec is served."""
         return self.wait(name, is_ready, what="is Ready", seconds=seconds)
 
