@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.fake_kube import FakeClock, FakeKube, FakeProgress
+from tests.support.fake_kube import FakeClock, FakeKube, FakeProgress, Stop
 
 from modelservice.contract.comparison import ComparedMetric, Comparison
 from modelservice.contract.evaluation import Evaluation, Metric
@@ -154,6 +154,13 @@ class World:
         self.progress = FakeProgress(self.clock)
         self.settings = Settings(trainer_image="trainer:1", server_image="server:1", **settings)
         self.restart_operator()
+
+    def reconcile_or_restart(self) -> None:
+        """One pass, and a new process where the old one ends in it."""
+        try:
+            self.reconcile()
+        except Stop:
+            self.restart_operator()
 
     def restart_operator(self, **settings: Any) -> None:
         """A new process: only what Kubernetes holds is known."""

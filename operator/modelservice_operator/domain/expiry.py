@@ -6,7 +6,7 @@ result again waits for the end of the Job, then makes it anew.
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -53,12 +53,14 @@ def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collectio
         wanted_keys: of results that are asked for now, none while that is not known.
     """
     observed = inputs.observed
-    newest = {job.key: job for job in sorted(observed.deletions, key=_age)}
-    named = frozenset(_named_by_the_spec(inputs))
-    going = _going(inputs, kept_keys, wanted_keys, begun=newest)
+    newest = {job.key: job for job in observed.deletions}
+    stored = sorted(_stored_here(inputs), key=lambda revision: (revision.created, revision.key))
+    named = frozenset(_named_by_the_spec(stored, observed.service["spec"]))
+    going = _going(stored, kept_keys, wanted_keys, begun=newest)
     expired = {one.key: one for one in going if one.key not in named}
-    void = {key for key, job in newest.items() if _ended(job) and (key not in expired or _went_well(job))}
-    failed = {key: job for key, job in newest.items() if key in expired and _ended(job) and key not in void}
+    ended = {key: job for key, job in newest.items() if not job.unfinished}
+    void = {key for key, job in ended.items() if key not in expired or job.phase is JobPhase.SUCCEEDED}
+    failed = {key: job for key, job in ended.items() if key not in void}
     recorded = {one.key for one in observed.records}
     kept: set[Name] = {(CONTROLLER_REVISION, keyed_name(observed.owner.name, key)) for key in {*expired, *named} - void}
     kept |= {(JOB, job.name) for job in newest.values() if job.unfinished or job.key in recorded}
@@ -75,19 +77,18 @@ def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collectio
 
 
 def _going(
-    inputs: Inputs, kept_keys: Collection[str], wanted_keys: Collection[str], *, begun: Collection[str]
+    stored: Sequence[Revision], kept_keys: Collection[str], wanted_keys: Collection[str], *, begun: Collection[str]
 ) -> Iterator[Revision]:
-    """Records of what is kept no more, or was begun to be deleted; the oldest first."""
-    for one in sorted(_stored_here(inputs), key=_made):
+    """Records of what is kept no more, or was begun to be deleted."""
+    for one in stored:
         if one.key not in kept_keys or (one.key in begun and one.key not in wanted_keys):
             yield one
 
 
-def _named_by_the_spec(inputs: Inputs) -> Iterator[str]:
+def _named_by_the_spec(stored: Sequence[Revision], spec: Object) -> Iterator[str]:
     """Keys of what the spec names by its address, as where a training goes on from weights of before."""
-    records = tuple(_stored_here(inputs))
-    said = json.dumps(inputs.observed.service["spec"]) if records else ""
-    return (one.key for one in records if one.record.artifact.uri in said)
+    said = json.dumps(spec) if stored else ""
+    return (one.key for one in stored if one.record.artifact.uri in said)
 
 
 def _stored_here(inputs: Inputs) -> Iterator[Revision]:
@@ -105,28 +106,11 @@ def _next_try(inputs: Inputs, key: str, job: StageJob | None) -> Object | None:
     build = partial(build_deletion, inputs.observed.owner, inputs.spec, inputs.settings, key)
     if job is None:
         return build()
-    if not _ended(job):
+    if job.unfinished:
         return None
     following = build(after=job.name)
     changed = job.run != following["metadata"]["annotations"][ANNOTATION_RUN]
     return following if changed or _again(job) <= inputs.now else None
-
-
-def _ended(job: StageJob) -> bool:
-    return job.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED)
-
-
-def _went_well(job: StageJob) -> bool:
-    return job.phase is JobPhase.SUCCEEDED
-
-
-def _age(job: StageJob) -> tuple[str, str]:
-    return job.obj["metadata"].get("creationTimestamp", ""), job.name
-
-
-def _made(revision: Revision) -> tuple[str, str]:
-    made = revision.obj["metadata"].get("creationTimestamp", "") if revision.obj else ""
-    return made, revision.key
 
 
 def _again(job: StageJob) -> datetime:

@@ -70,7 +70,7 @@ class Observed:
 
     ``children`` are what it owns. ``records`` are the results of stages that can be read, by number, ``comparisons``
     those of results with what served, ``templates`` the pod templates that are stored beside them, the oldest first;
-    ``jobs`` are those of stages, ``deletions`` those that delete artifacts from object storage;
+    ``jobs`` are those of stages, ``deletions`` those that delete artifacts from object storage, the oldest first;
     ``replica_sets`` and ``serving_pods`` those of our Deployment, the oldest first; ``canary`` is the Deployment beside
     it, while there is one; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that were
     made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded artifact
@@ -250,7 +250,7 @@ def observe(service: Object, children: Children) -> Observed:
         comparisons=tuple(comparisons),
         templates=tuple(sorted(_templates(revisions), key=lambda template: template.number)),
         jobs=tuple(job for job in jobs if job.stage != STAGE_DELETE),
-        deletions=tuple(job for job in jobs if job.stage == STAGE_DELETE),
+        deletions=tuple(sorted((job for job in jobs if job.stage == STAGE_DELETE), key=lambda job: _age(job.obj))),
         deployment=workload.deployment if workload else None,
         replica_sets=workload.replica_sets if workload else (),
         serving_pods=workload.pods if workload else (),

@@ -204,6 +204,11 @@ class Revision:
         """Digest of the artifact."""
         return self.record.artifact.digest
 
+    @property
+    def created(self) -> str:
+        """When its record was written, by the apiserver's clock; empty while it is not."""
+        return str(self.obj["metadata"].get("creationTimestamp", "")) if self.obj else ""
+
 
 def compared_artifact(revision: Revision) -> ComparedArtifact:
     """How a comparison names a result."""

@@ -85,12 +85,7 @@ def _unused(observed: Observed) -> list[Revision]:
     """Results of stages that were to be followed by another one, which never came to a result; the oldest first."""
     parents = {revision.record.parent for revision in observed.records}
     unused = (revision for revision in observed.records if not revision.number and revision.key not in parents)
-    return sorted(unused, key=_created)
-
-
-def _created(revision: Revision) -> str:
-    created: str = revision.obj["metadata"].get("creationTimestamp", "") if revision.obj else ""
-    return created
+    return sorted(unused, key=lambda revision: revision.created)
 
 
 def is_gone(record: StageRecord, observed: Observed, artifacts: Artifacts) -> bool:

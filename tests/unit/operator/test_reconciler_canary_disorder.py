@@ -17,7 +17,6 @@ from tests.support.canaries import (
     pods_of,
     stays,
 )
-from tests.support.fake_kube import Stop
 from tests.support.world import NAMESPACE, World
 
 from modelservice_operator.kinds import (
@@ -164,10 +163,7 @@ def _story(
     new, before, seen = world.end_stage(), len(world.kube.writes), list[int | None]()
     world.kube.stop_at(None if stopped_at is None else before + stopped_at, written=written)
     for _ in range(20):
-        try:
-            world.reconcile()
-        except Stop:
-            world.restart_operator()
+        world.reconcile_or_restart()
         if pods_of(world) not in seen[-1:] and (seen or canary_of(world)):
             seen.append(pods_of(world))
         if canary_of(world) and bad:

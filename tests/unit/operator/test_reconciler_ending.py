@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from tests.support.fake_kube import Stop
 from tests.support.world import World
 from tests.unit.operator.test_reconciler_expiry import (
     DELETE,
@@ -303,10 +302,7 @@ def story(stopped_at: int | None, *, written: bool) -> tuple[tuple[bool, list[st
     began = len(world.kube.writes)
     world.kube.stop_at(None if stopped_at is None else began + stopped_at, written=written)
     for _ in range(8):
-        try:
-            world.reconcile()
-        except Stop:
-            world.restart_operator()
+        world.reconcile_or_restart()
         world.finish_deletions() if not is_gone(world) else None
         if any(not job.get("status", {}).get("conditions") for job in deletions(world)):
             end_deletion(world)

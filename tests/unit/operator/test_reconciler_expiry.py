@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from tests.support.fake_kube import Stop
 from tests.support.world import World
 
 from modelservice.contract.failure import Failure, StageError, StorageError
@@ -327,10 +326,7 @@ def story(stopped_at: int | None, *, written: bool) -> tuple[set[str], int]:
     began = len(world.kube.writes)
     world.kube.stop_at(None if stopped_at is None else began + stopped_at, written=written)
     for _ in range(12):
-        try:
-            world.reconcile()
-        except Stop:
-            world.restart_operator()
+        world.reconcile_or_restart()
         if any(not job.get("status", {}).get("conditions") for job in deletions(world)):
             end_deletion(world)
     world.settle()

@@ -1,6 +1,5 @@
 """The reconciler's stories. From a resource to a served model, and then nothing more to do."""
 
-from tests.support.fake_kube import Stop
 from tests.support.world import World
 
 from modelservice_operator.crd.status import ModelServiceStatus
@@ -100,10 +99,7 @@ def story(*, stopped_at: int | None = None, written: bool = False) -> tuple[dict
     world.service(compression={"steps": [{"quantize": {}}]}, serving={"autoscaling": {"maxReplicas": 2}})
     world.kube.stop_at(stopped_at, written=written)
     for _ in range(30):
-        try:
-            world.reconcile()
-        except Stop:
-            world.restart_operator()
+        world.reconcile_or_restart()
         if world.running_jobs():
             world.end_stage()
         if world.ours(DEPLOYMENT):
