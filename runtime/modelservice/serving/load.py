@@ -17,15 +17,20 @@ _STEP: Final = 1.0
 
 
 class Load:
-    """Requests that wait or are computed, and how long they waited; lives on the event loop."""
+    """Requests that wait or are computed, and how long they waited; lives on the event loop.
 
-    __slots__ = ("_area", "_clock", "_folded", "_in_flight", "_now", "_requests", "_taken", "_waited")
+    The requests that there were over a time are what they lasted together, by that time (Little's law), so each adds
+    when it ends and takes off when it began; no more is done for most of them.
+    """
+
+    __slots__ = ("_clock", "_folded", "_in_flight", "_lasted", "_requests", "_taken", "_waited")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._requests = 0
-        self._now = self._folded = clock()
-        self._area = 0.0
+        self._folded = clock()
+        self._lasted = 0.0
+        """Seconds since ``_folded``, less the present time for each request that is still there."""
         self._in_flight = 0.0
         self._waited = 0.0
         self._taken = 0.0
@@ -37,42 +42,43 @@ class Load:
             When.
         """
         now = self._clock()
-        self._pass(now)
+        if now - self._folded >= _STEP:
+            self._fold(now)
         self._requests += 1
+        self._lasted -= now
         return now
 
     def take(self, begun: Sequence[float], now: float) -> None:
         """The first row of each of these requests is to be computed now."""
-        self._pass(now)
+        if now - self._folded >= _STEP:
+            self._fold(now)
         self._waited += len(begun) * now - sum(begun)
         self._taken += len(begun)
 
     def end(self) -> None:
         """A request was told its answer, or that it gets none."""
-        self._pass(self._clock())
         self._requests -= 1
+        self._lasted += self._clock()
 
     @property
     def requests_in_flight(self) -> float:
         """How many there were at a time."""
-        self._pass(self._clock(), step=0)
+        self._fold(self._clock())
         return self._in_flight
 
     @property
     def wait_seconds(self) -> float:
         """What each of them waited; where less than one came, as much less, so that it ends at 0."""
-        self._pass(self._clock(), step=0)
+        self._fold(self._clock())
         return self._waited / max(self._taken, 1.0)
 
-    def _pass(self, now: float, *, step: float = _STEP) -> None:
-        """Time went by; what was before it counts less, once at least ``step`` seconds did."""
-        self._area += self._requests * (now - self._now)
-        self._now = now
+    def _fold(self, now: float) -> None:
+        """What was since the last time becomes part of the means, and what was before it counts less."""
         span = now - self._folded
-        if span <= 0 or span < step:
+        if span <= 0:
             return
         kept = math.exp(-span / WINDOW)
-        self._in_flight = kept * self._in_flight + (1 - kept) * self._area / span
+        self._in_flight = kept * self._in_flight + (1 - kept) * (self._lasted + self._requests * now) / span
         self._waited *= kept
         self._taken *= kept
-        self._area, self._folded = 0.0, now
+        self._lasted, self._folded = -self._requests * now, now

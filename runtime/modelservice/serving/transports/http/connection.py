@@ -304,8 +304,8 @@ class InferenceConnection(HttpToolsProtocol):
             )
 
     def _write(self, answer: Answer, *, keep_alive: bool) -> None:
-        content = [STATUS_LINE[answer.status]]
-        for name, value in (*self.server_state.default_headers, *answer.headers):
+        content = [STATUS_LINE[answer.status], self._direct.lines_of(self.server_state.default_headers)]
+        for name, value in answer.headers:
             content += (name, b": ", value, b"\r\n")
         content += (b"\r\n" if keep_alive else b"connection: close\r\n\r\n", answer.body)
         self.transport.write(b"".join(content))

@@ -27,6 +27,14 @@ class Direct:
         self.models = models
         self._clock = models.common.clock
         self._operations = {path.encode(): one for path, one in operations.items() if not one[1].costly}
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._lines = b""
+
+    def lines_of(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Headers that all answers have, as they are sent; uvicorn makes another list of them each second."""
+        if headers is not self._headers:
+            self._headers, self._lines = headers, b"".join(b"%b: %b\r\n" % header for header in headers)
+        return self._lines
 
     def admit(self, path: bytes, headers: Headers, respond: Respond, peer: Peer = UNKNOWN_PEER) -> "Exchange | None":
         """Take a POST whose headers were read.
