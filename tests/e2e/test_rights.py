@@ -13,7 +13,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 UNSEEN: Final[dict[Right, str]] = {
     ("kueue.x-k8s.io", "workloads", "list"): "a Job in a queue of Kueue, which make test-kueue has",
     ("modelservice.dev", "modelservices/finalizers", "update"): "admission asks, where a child blocks its owner",
-    ("networking.k8s.io", "networkpolicies", "delete"): "a training that goes on with one worker",
     ("policy", "poddisruptionbudgets", "delete"): "a model that goes to one replica",
 }
 """Rights that no call of a whole run shows, and why they are granted."""

@@ -25,8 +25,10 @@ from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     HORIZONTAL_POD_AUTOSCALER,
     JOB,
+    NETWORK_POLICY,
     PERSISTENT_VOLUME_CLAIM,
     POD,
+    SERVICE,
 )
 
 pytestmark = pytest.mark.cluster
@@ -86,6 +88,14 @@ def test_two_workers(space: Space) -> None:
     (job,) = space.children(JOB, "wine-workers")
     assert (job["spec"]["completionMode"], job["spec"]["completions"]) == ("Indexed", 2)
     assert job["status"]["succeeded"] == 2
+    # What its workers met by goes with the Job that somebody deletes, and nothing is trained again.
+    space.kubectl("delete", "job", job["metadata"]["name"], "--cascade=foreground")
+
+    def left() -> list[str]:
+        made = (obj for kind in (JOB, SERVICE, NETWORK_POLICY) for obj in space.children(kind, "wine-workers"))
+        return sorted({obj["metadata"]["name"] for obj in made})
+
+    eventually(lambda: left() == ["wine-workers"], what="a ModelService without what its workers met by")
 
 
 @pytest.mark.story(60)
