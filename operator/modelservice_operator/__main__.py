@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import prometheus_client
 import structlog
+import uvloop
 
 from modelservice_operator import logging
 from modelservice_operator.config import Settings, SettingsError, from_environment
@@ -72,7 +73,8 @@ def main() -> int:
     parse_deep_answers()
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs; each series once is enough
     try:
-        asyncio.run(run(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
     except LeaseLostError:
         return 1
     except Exception:

@@ -4,7 +4,6 @@ Plain aiohttp with dictionaries: a server-side apply through the generated clien
 """
 
 import asyncio
-import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 import aiohttp
+import orjson
 
 from modelservice_operator.machinery.errors import (
     Conflict,
@@ -23,6 +23,7 @@ from modelservice_operator.machinery.errors import (
     TooLarge,
     Transient,
 )
+from modelservice_operator.machinery.parsing import parse_json
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Kind, Object
 
@@ -141,7 +142,7 @@ class Transport:
             TooLarge: The answer has more bytes than the limit.
             Transient: Anything else that is not a success, or no answer in time.
         """
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        data = None if body is None else orjson.dumps(body)
         what = f"{verb} {kind.kind} {path}"
         content = {} if body is None else {"Content-Type": "application/json"}
         sent = _Request(verb, method, kind, path, params, {**content, **(headers or {})}, data)
@@ -257,7 +258,7 @@ def parsed(payload: bytes, what: str) -> Object:
         TooLarge: It is nested too deeply.
     """
     try:
-        answer = json.loads(payload)
+        answer = parse_json(payload)
     except ValueError as error:
         raise Transient(f"{what}: the answer is no JSON") from error
     except RecursionError as error:
@@ -293,5 +294,5 @@ def _message(payload: bytes) -> str:
     """The ``message`` of a meta/v1 Status, or the text of whatever stood between us and the apiserver."""
     text = payload.decode(errors="replace")
     with suppress(ValueError, KeyError, TypeError):
-        text = str(json.loads(text)["message"])
+        text = str(parse_json(payload)["message"])
     return text.strip()[:_MESSAGE_LIMIT]

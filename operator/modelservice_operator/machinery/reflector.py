@@ -5,7 +5,6 @@ several kinds at once would be the peak of our memory.
 """
 
 import asyncio
-import json
 import math
 import random
 import re
@@ -18,6 +17,7 @@ import structlog
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.errors import Expired, KubeError, NotServed, Transient
 from modelservice_operator.machinery.lines import Lines
+from modelservice_operator.machinery.parsing import parse_json
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.objects import Kind, Object, Ref
 
@@ -214,7 +214,7 @@ class Reflector:
     def _take(self, line: bytes) -> None:
         """Give an event to the sink."""
         try:
-            event = json.loads(line)
+            event = parse_json(line)
         except (ValueError, RecursionError):
             self._miss(line)
             return
