@@ -42,7 +42,8 @@ def pod_problem(
 ) -> Problem | None:
     """What keeps a pod from running, as its status tells; ``section`` of the spec says how it runs.
 
-    With ``observed`` it may be another pod, which uses its claim. With ``now`` a container that crashed, and answers again since less than a minute, counts as one that crashes.
+    With ``observed`` it may be another pod, which uses its claim. With ``now`` a container that crashed, and answers
+    again since less than a minute, counts as one that crashes.
     """
     status = pod.get("status", {})
     for condition in status.get("conditions", ()):

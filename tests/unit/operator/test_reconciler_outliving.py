@@ -198,7 +198,9 @@ def its_claim(world: World) -> None:
     world.collect_all_garbage()
 
 
-@pytest.mark.parametrize("gone", [nothing_else, its_claim], ids=["before the first", "in the place of one that is left"])
+@pytest.mark.parametrize(
+    "gone", [nothing_else, its_claim], ids=["before the first", "in the place of one that is left"]
+)
 def test_a_claim_that_somebody_plants_is_not_taken_for_ours(gone: Callable[[World], None]) -> None:
     """Its Job would take what it finds in it for its own result; only a record says which digest that has."""
     world = World()
@@ -274,12 +276,32 @@ def story(stopped_at: int | None, *, written: bool) -> tuple[tuple[tuple[str, st
     jobs = len(world.all(JOB))
     world.restart_operator()
     world.service(artifacts=RETAIN)
-    for _ in range(8):
+    for _ in range(6):
         world.reconcile_or_restart()
-    made = len(world.all(JOB)) - jobs
+    made, count = len(world.all(JOB)) - jobs, len(world.kube.writes) - began
     world.roll_out()
     world.settle()
-    return (world.ready(), world.status()["revision"], made), len(world.kube.writes) - began
+    return (world.ready(), world.status()["revision"], made), count
+
+
+@pytest.mark.parametrize("first", [PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION], ids=lambda kind: str(kind.kind))
+def test_what_the_garbage_collector_lets_go_of_one_by_one_is_waited_for(first: Kind) -> None:
+    """It is made again at once: one of both belongs to the ModelService of before still."""
+    world = World()
+    world.serve(artifacts=RETAIN)
+    uid = world.kube.objects[SERVICE]["metadata"]["uid"]
+    claim = world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]
+    world.delete_service()
+    for obj in world.ours(first):
+        kept = [one for one in obj["metadata"]["ownerReferences"] if one["uid"] != uid]
+        world.kube.store({**obj, "metadata": {**obj["metadata"], "ownerReferences": kept}})
+    assert make_again(world, artifacts=RETAIN) == 0
+    assert world.ready() == ("False", "NameConflict")
+    world.collect_all_garbage()
+    world.clock.seconds += 60
+    assert make_again(world, artifacts=RETAIN) == 0
+    assert world.ready() == ("True", "Serving")
+    assert world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]["uid"] == claim["uid"]
 
 
 def test_pods_of_the_one_before_are_not_taken_for_its_own() -> None:
