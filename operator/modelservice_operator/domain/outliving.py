@@ -5,35 +5,41 @@ garbage collector finds an owner that is there, and takes but the one that is go
 operator. Who deletes the claim then has its record collected, too, so that none is left that tells of nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from modelservice.contract.artifacts import Artifacts
 from modelservice_operator.domain.diff import Name
 from modelservice_operator.domain.metadata import Partner
-from modelservice_operator.domain.names import parse_key
+from modelservice_operator.domain.names import keyed_name, parse_key
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.stores import location_of
-from modelservice_operator.kinds import CONTROLLER_REVISION
+from modelservice_operator.kinds import CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM
 
 
 def outliving(observed: Observed, artifacts: Artifacts) -> Mapping[Name, Sequence[Partner]]:
     """Children that outlive the ModelService, and what holds each of them besides it.
 
-    A claim without a record goes: what is in it is no result, and nobody could tell whether it became one.
+    A claim without a record goes: what is in it is no result, and nobody could tell whether it became one. Stored
+    templates of a key stay with its claim.
     """
     found: dict[Name, Sequence[Partner]] = {}
     if not artifacts.retains:
         return found
-    recorded = observed.children.get(CONTROLLER_REVISION, ())
-    for revision in observed.records:
-        store, location = location_of(revision.record, artifacts)
-        places = ((kind, observed.child(kind, name)) for kind, name in store.holders(location))
-        holders = tuple((kind, obj) for kind, obj in places if obj and not obj["metadata"].get("deletionTimestamp"))
-        if not holders or revision.obj is None:
+    service, elsewhere = observed.owner.name, _stored_elsewhere(observed, artifacts)
+    claims = {obj["metadata"]["name"]: obj for obj in observed.children.get(PERSISTENT_VOLUME_CLAIM, ())}
+    recorded = {obj["metadata"]["name"]: obj for obj in observed.children.get(CONTROLLER_REVISION, ())}
+    for name in recorded:
+        key = parse_key(service, name)
+        both = keyed_name(service, key)
+        claim, record = claims.get(both), recorded.get(both)
+        if claim is None or record is None or claim["metadata"].get("deletionTimestamp") or key in elsewhere:
             continue
-        for kind, obj in holders:
-            found[kind, obj["metadata"]["name"]] = ((CONTROLLER_REVISION, revision.obj),)
-        names = (obj["metadata"]["name"] for obj in recorded)
-        own = (name for name in names if parse_key(observed.owner.name, name) == revision.key)
-        found |= {(CONTROLLER_REVISION, name): holders for name in own}
+        found[PERSISTENT_VOLUME_CLAIM, both] = ((CONTROLLER_REVISION, record),)
+        found[CONTROLLER_REVISION, name] = ((PERSISTENT_VOLUME_CLAIM, claim),)
     return found
+
+
+def _stored_elsewhere(observed: Observed, artifacts: Artifacts) -> Collection[str]:
+    """Keys of artifacts that are in no claim; of records that a newer release wrote nobody knows that."""
+    places = ((one.key, *location_of(one.record, artifacts)) for one in observed.records)
+    return {key for key, store, location in places if not store.holders(location)}

@@ -135,6 +135,28 @@ def test_claims_of_revisions_that_are_kept_no_more_go_as_ever() -> None:
     assert {obj["metadata"]["name"] for obj in world.records()} == {f"churn-{second}"}
 
 
+def test_a_record_that_only_a_newer_release_reads_stays_with_its_claim() -> None:
+    world = World()
+    world.serve(artifacts=RETAIN)
+    world.one(CONTROLLER_REVISION)["data"]["schemaVersion"] = "99.0"
+    world.restart_operator()
+    world.settle()
+    assert world.condition("RecordsReadable")["status"] == "False"
+    delete(world)
+    assert left(world) == {PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION}
+
+
+def test_a_claim_whose_result_came_to_lie_elsewhere_goes() -> None:
+    world = World()
+    key = world.serve(artifacts=RETAIN)
+    (record,) = world.records()
+    record["data"]["artifact"]["uri"] = f"s3://models/default/churn/{key}"
+    world.restart_operator()
+    world.settle()
+    delete(world)
+    assert left(world) == set()
+
+
 def test_one_made_again_with_another_spec_serves_what_is_there_while_it_trains() -> None:
     world = World()
     world.serve(artifacts=RETAIN)
