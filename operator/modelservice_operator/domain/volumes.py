@@ -23,7 +23,7 @@ _ELSEWHERE = ("volume node affinity", "PersistentVolume's node affinity", "match
 since pods of a ReadWriteOnce claim are kept together."""
 
 _VOLUME = re.compile(r'for volume "([^"]+)"')
-_USERS = re.compile(r"used by pod\(s\) ((?:[a-z0-9][-.a-z0-9]*(?:, )?)+)")
+_USERS = re.compile(r"used by pod\(s\) ([^ ,]+(?:, [^ ,]+)*)")
 _SHOWN = 3
 
 
