@@ -16,6 +16,7 @@ from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.queueing import QueueSays, queue_of, queue_says
 from modelservice_operator.domain.stuck import Waiting, waiting_objects
+from modelservice_operator.domain.volumes import explained
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.errors import KubeError
@@ -125,7 +126,7 @@ class Diagnostician:
         problems: dict[str, Problem] = {}
         for found, problem in zip(stuck, answers, strict=True):
             if problem is not None:
-                problems.setdefault(found.concern, problem)
+                problems.setdefault(found.concern, explained(problem, found.obj, observed))
         queued = _queued(planned)
         says = self.queues.want(asker, [_Queued(asker.namespace, queued)] if queued else [])
         address = _progress_address(planned)

@@ -127,6 +127,10 @@ _POD_STATUS: Final = (
     "containerStatuses",
 )
 _CONTAINER_STATUS: Final = ("name", "image", "ready", "started", "restartCount", "state", "lastState")
+_CLAIM: Final = "persistentVolumeClaim"
+_CLAIMS: Final = 4
+"""Claims of a pod that are kept: those of its data, of what it starts from, of its own artifact, and of a cache."""
+
 _NO_TEMPLATE: Final = {"template": {"spec": {"containers": [{"image": ""}]}}}
 _JOB_SPEC: Final = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "suspend")
 
@@ -236,14 +240,16 @@ def job_of(obj: Mapping[str, Any]) -> Object:
 
 
 def pod_of(obj: Mapping[str, Any]) -> Object:
-    """A Pod: its node, the image that it mounts, which server was told what, and how it fares."""
+    """A Pod: its node, the image and the claims that it mounts, which server was told what, and how it fares."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     kept: Object = _parts(spec, "nodeName")
     if told := [one for one in map(_arguments, spec.get("containers") or ()) if one is not None]:
         kept["containers"] = told[:1]
-    images = [one["image"] for one in spec.get("volumes") or () if one.get("image")]
-    if images:
-        kept["volumes"] = [{"image": _parts(images[0], "reference")}]
+    volumes = spec.get("volumes") or ()
+    images = [{"image": _parts(one["image"], "reference")} for one in volumes if one.get("image")]
+    claims = [_parts(one, _CLAIM) for one in volumes if one.get(_CLAIM)]
+    if mounted := [*images[:1], *claims[:_CLAIMS]]:
+        kept["volumes"] = mounted
     fares = _parts(status, *_POD_STATUS)
     for name in ("initContainerStatuses", "containerStatuses"):
         if name in fares:

@@ -150,7 +150,7 @@ class Writer:
         match action:
             case Check(ref=ref):
                 found = await self._names.find(ref)
-                return None if found is None or _is_ours(observed, found) else _name_conflict(ref)
+                return None if found is None or _is_ours(observed, found) else _name_conflict(ref, found)
             case Seek(ref=ref):
                 found = await self._kube.get_metadata(ref)
                 return None if found is None else await self._take(observed, ref, found, observed.owner.labels())
@@ -217,7 +217,7 @@ class Writer:
         The rest of the lane was decided without it: a claim, for one, may hold what is to be trained.
         """
         if not _is_ours(observed, found):
-            return _name_conflict(ref)
+            return _name_conflict(ref, found)
         metadata = observed.owner.mended(found, labels)
         if metadata is not None:
             await self._kube.adopt(ref, uid=found["metadata"]["uid"], metadata=metadata)
@@ -268,11 +268,12 @@ def _fought_over(ref: Ref, live: Object | None) -> Problem:
     return Problem(reason="FoughtOver", message=message)
 
 
-def _name_conflict(ref: Ref) -> Problem:
-    return Problem(
-        reason="NameConflict",
-        message=f"{ref.kind.kind} {ref.name} exists and is not ours: delete it, or choose another name",
-    )
+def _name_conflict(ref: Ref, found: Object) -> Problem:
+    what = f"{ref.kind.kind} {ref.name}"
+    message = f"{what} exists and is not ours: delete it, or choose another name"
+    if (since := found["metadata"].get("deletionTimestamp")) is not None:
+        message = f"{what} is not ours, and is being deleted since {since}: its name is free once it is gone"
+    return Problem(reason="NameConflict", message=message)
 
 
 def _problem(action: Action, error: KubeError) -> Problem:

@@ -9,12 +9,20 @@ from tests.support.samples import BAD, bad_samples
 from tests.support.tables import FLOWERS, IRIS
 
 from modelservice_operator.constants import LABEL_NAME
-from modelservice_operator.kinds import CHILD_KINDS, HORIZONTAL_POD_AUTOSCALER, JOB, MODEL_SERVICE
+from modelservice_operator.kinds import (
+    CHILD_KINDS,
+    CONTROLLER_REVISION,
+    HORIZONTAL_POD_AUTOSCALER,
+    JOB,
+    MODEL_SERVICE,
+    PERSISTENT_VOLUME_CLAIM,
+)
 
 pytestmark = pytest.mark.cluster
 
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
+KEPT = (CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM)
 
 
 def serves(number: int) -> Holds:
@@ -67,26 +75,52 @@ def takes_back_what_crashes(space: Space) -> None:
     space.wait("flowers", serves(3), what="revision 3 serves with settings that work")
 
 
-@pytest.mark.story(60)
+@pytest.mark.story(80)
 def test_delete_leaves_nothing(space: Space) -> None:
     autoscaling = {"autoscaling": {"minReplicas": 1, "maxReplicas": 2}}
-    space.apply(config_map("flowers", IRIS), model_service("flowers", serving=autoscaling))
-    space.wait_ready("flowers")
-    assert space.children(HORIZONTAL_POD_AUTOSCALER, "flowers")
+    digest = leaves_what_is_retained_to_the_next_one(space)
+    space.apply(model_service("flowers", serving=autoscaling))
+    again = space.wait_ready("flowers")["status"]
+    assert (again["revision"], again["digest"]) == (1, digest)
+    assert space.children(JOB, "flowers") == [], "nothing is trained again"
+    eventually(lambda: space.children(HORIZONTAL_POD_AUTOSCALER, "flowers"), what="the autoscaler", seconds=30)
     space.kubectl("delete", "modelservice", "flowers")
-
-    def left() -> list[str]:
-        return [
-            f"{kind.kind} {obj['metadata']['name']}"
-            for kind in CHILD_KINDS
-            for obj in space.api.list(kind, space.name, labels=LABEL_NAME)
-        ]
-
-    eventually(lambda: not left(), what=f"nothing is left of {left()}", seconds=90)
+    eventually(lambda: not left(space), what="nothing is left", seconds=90)
     volumes = space.api.request("GET", "/api/v1/persistentvolumes")["items"]
     claimed = [one for one in volumes if one["spec"].get("claimRef", {}).get("namespace") == space.name]
     assert all(one["status"]["phase"] == "Released" for one in claimed)
     assert json.loads(space.kubectl("get", "configmap", "flowers", "-o", "json"))["data"] == {"table.csv": IRIS}
+
+
+def leaves_what_is_retained_to_the_next_one(space: Space) -> str:
+    """What was trained, and is all that the garbage collector leaves. Answers with its digest."""
+    artifacts = {"volumeClaim": {}, "deletionPolicy": "Retain"}
+    space.apply(config_map("flowers", IRIS), model_service("flowers", artifacts=artifacts))
+    status = space.wait_ready("flowers")["status"]
+    kept = [f"{kind.kind} flowers-{status['key']}" for kind in KEPT]
+
+    def held() -> bool:
+        names = {ref["kind"] for kind in KEPT for one in space.children(kind, "flowers") for ref in owners(one)}
+        return names == {MODEL_SERVICE.kind, *(kind.kind for kind in KEPT)}
+
+    eventually(held, what="a claim and a record that own each other", seconds=15)
+    space.kubectl("delete", "modelservice", "flowers", "--cascade=foreground")
+    eventually(lambda: sorted(left(space)) == kept, what=f"nothing is left but {kept}", seconds=90)
+    return str(status["digest"])
+
+
+def left(space: Space) -> list[str]:
+    """Children of any ModelService, by kind and name."""
+    return [
+        f"{kind.kind} {obj['metadata']['name']}"
+        for kind in CHILD_KINDS
+        for obj in space.api.list(kind, space.name, labels=LABEL_NAME)
+    ]
+
+
+def owners(obj: Object) -> list[Object]:
+    references: list[Object] = obj["metadata"].get("ownerReferences", [])
+    return references
 
 
 @pytest.mark.story(90)

@@ -358,6 +358,18 @@ class World:
                 if ref.kind in (REPLICA_SET, POD) and owners and not any(one["uid"] in uids for one in owners):
                     self.remove(ref)
 
+    def collect_all_garbage(self) -> None:
+        """The garbage collector's part: what has no owner left goes, what has one loses those that are gone."""
+        for _ in range(4):  # what a Job made goes after it
+            uids = {obj["metadata"]["uid"] for obj in self.kube.objects.values()}
+            for ref, obj in list(self.kube.objects.items()):
+                owners = obj["metadata"].get("ownerReferences", [])
+                there = [one for one in owners if one["uid"] in uids]
+                if owners and not there:
+                    self.remove(ref)
+                elif there != owners:
+                    self.kube.store({**obj, "metadata": {**obj["metadata"], "ownerReferences": there}})
+
     def delete_claim(self, name: str) -> None:
         """Somebody deletes a claim, which goes once no pod needs it (see ``protect_claims``)."""
         claim = self.kube.objects[Ref(PERSISTENT_VOLUME_CLAIM, NAMESPACE, name)]

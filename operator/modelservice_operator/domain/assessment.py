@@ -244,7 +244,7 @@ def _stage_problem(
     if job.phase is JobPhase.FAILED and not job.awaits_report:
         return failure_problem(job, activity=pending.step.stage.activity, section=section)
     limit = memory_limit_of(job.obj)
-    waiting = (pod_problem(pod, section=section, memory_limit=limit) for pod in reversed(job.pods))
+    waiting = (pod_problem(pod, section=section, memory_limit=limit, observed=observed) for pod in reversed(job.pods))
     found = diagnostics.artifacts or next((problem for problem in waiting if problem), None)
     return found or pending_problem(job, section=section) or diagnostics.stage
 
@@ -261,7 +261,9 @@ def _serving_problem(observed: Observed, diagnostics: Diagnostics, now: datetime
         return diagnostics.serving
     limit = memory_limit_of(observed.deployment)
     pods = reversed(observed.serving_pods)
-    waiting = (pod_problem(pod, section=SERVING_SECTION, memory_limit=limit, now=now) for pod in pods)
+    waiting = (
+        pod_problem(pod, section=SERVING_SECTION, memory_limit=limit, now=now, observed=observed) for pod in pods
+    )
     found = next((problem for problem in waiting if problem), None)
     return found or _replica_failure(observed.deployment) or diagnostics.serving
 

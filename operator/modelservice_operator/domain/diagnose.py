@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelservice.contract.failure import Failure
-from modelservice_operator.constants import LABEL_CLAIM, LABEL_STAGE
+from modelservice_operator.constants import LABEL_CLAIM
 from modelservice_operator.domain.jobs import OOM_KILLED, JobPhase, StageJob
-from modelservice_operator.domain.observe import IMAGE_REASONS, is_of_volume
+from modelservice_operator.domain.observe import IMAGE_REASONS, Observed, is_of_volume
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.volumes import MULTI_ATTACH, VOLUME_BUSY, claim_field, unscheduled
 from modelservice_operator.objects import Object
 
 STUCK_SECONDS = 5.0
@@ -32,16 +33,24 @@ _START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError"
 
 
 def pod_problem(
-    pod: Object, *, section: str, memory_limit: str | None = None, now: datetime | None = None
+    pod: Object,
+    *,
+    section: str,
+    memory_limit: str | None = None,
+    now: datetime | None = None,
+    observed: Observed | None = None,
 ) -> Problem | None:
     """What keeps a pod from running, as its status tells; ``section`` of the spec says how it runs.
 
-    With ``now`` a container that crashed, and answers again since less than a minute, counts as one that crashes.
+    With ``observed`` it may be another pod, which uses its claim. With ``now`` a container that crashed, and answers
+    again since less than a minute, counts as one that crashes.
     """
     status = pod.get("status", {})
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             message = condition.get("message", "no node fits")
+            if observed is not None and (busy := unscheduled(pod, message, observed)) is not None:
+                return busy
             return Problem(reason="Unschedulable", message=f"{message} {_scheduling_remedy(pod, message, section)}")
     for container in status.get("containerStatuses", ()):
         waiting = container.get("state", {}).get("waiting", {})
@@ -91,18 +100,13 @@ def _scheduling_remedy(pod: Object, message: str, section: str) -> str:
         "Insufficient": f"(lower {section}.resources.requests or limits, or add nodes)",
         "untolerated taint": f"(see {section}.tolerations)",
         "PersistentVolumeClaim": "(see spec.artifacts.volumeClaim)",
-        "persistentvolumeclaim": f"(see {_claim_field(pod)})",
+        "persistentvolumeclaim": f"(see {claim_field(pod)})",
         "node affinity/selector": f"(see {section}.nodeSelector)",
         "volume node affinity": "(a volume cannot follow to another node; see spec.artifacts.volumeClaim)",
+        "PersistentVolume's node affinity": "(a volume cannot follow to another node; see spec.artifacts.volumeClaim)",
         "pod affinity": "(pods of a ReadWriteOnce claim share a node; see spec.artifacts.volumeClaim.accessModes)",
     }
     return next((remedy for words, remedy in remedies.items() if words in message), f"(see {section})")
-
-
-def _claim_field(pod: Object) -> str:
-    """The field that names the claim which a pod reads."""
-    fetches = (pod.get("metadata", {}).get("labels") or {}).get(LABEL_STAGE) == "fetch"
-    return "spec.model.artifact or spec.serving.pinRevision" if fetches else "spec.data.persistentVolumeClaim.claimName"
 
 
 def failure_problem(job: StageJob, *, activity: str, section: str) -> Problem:
@@ -181,8 +185,9 @@ def event_problem(events: Sequence[Object], *, section: str) -> Problem | None:
         return None
     last = warnings[-1]
     message = " ".join(str(last.get("message", "")).split())
-    reason = "VolumeBusy" if "Multi-Attach" in message else last.get("reason", "Waiting")
-    return Problem(reason=reason, message=with_remedy(message, section=section))
+    if MULTI_ATTACH in message:
+        return Problem(reason=VOLUME_BUSY, message=message)
+    return Problem(reason=last.get("reason", "Waiting"), message=with_remedy(message, section=section))
 
 
 def with_remedy(message: str, *, section: str) -> str:
@@ -193,7 +198,6 @@ def with_remedy(message: str, *, section: str) -> str:
     """
     message = _POD_NAME.sub(r'pods "\1-"', message)
     remedies = {
-        "Multi-Attach": "(another node holds the volume; see spec.artifacts.volumeClaim.accessModes)",
         "must specify": f"(a ResourceQuota wants them: set {section}.resources)",
         "exceeded quota": f"(lower {section}.resources, or ask for a larger ResourceQuota)",
         "usage per": f"(a LimitRange bounds {section}.resources)",

@@ -1,13 +1,15 @@
 """One diff for all kinds of children: what is desired against what is observed gives the writes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 
 from modelservice_operator.constants import FIELD_MANAGER
 from modelservice_operator.domain.drift import Extra, extras
-from modelservice_operator.domain.metadata import Owner, is_current, stamped
+from modelservice_operator.domain.metadata import PARTNER_KINDS, Owner, Partner, is_current, stamped
 from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.unproven import unproven_claims
 from modelservice_operator.kinds import (
     CONTROLLED_KINDS,
     CONTROLLER_REVISION,
@@ -171,8 +173,13 @@ class Changes:
         return tuple(action for lane in (*self.adoptions, *self.lanes) for action in lane.actions)
 
 
-def diff(observed: Observed, parts: Iterable[Part]) -> Changes:
-    """What to write so that the children are those of the parts; children that no part names are deleted."""
+def diff(
+    observed: Observed, parts: Iterable[Part], *, outliving: Mapping[Name, Sequence[Partner]] = MappingProxyType({})
+) -> Changes:
+    """What to write so that the children are those of the parts; children that no part names are deleted.
+
+    ``outliving`` are those that are to outlive the ModelService, and what holds each of them besides it.
+    """
     parts = tuple(parts)
     wanted = {one.name: one for part in parts for one in part.desired}
     named = {name for part in parts for name in part.kept} | set(wanted)
@@ -190,7 +197,10 @@ def diff(observed: Observed, parts: Iterable[Part]) -> Changes:
         _deletion(observed, kind, obj, runs=kind == JOB and obj["metadata"]["name"] in unfinished) for kind, obj in gone
     ]
     for kind, obj in children:
-        if (name := (kind, obj["metadata"]["name"])) in named and (mending := _mend(observed, obj, name, wanted)):
+        if (name := (kind, obj["metadata"]["name"])) not in named:
+            continue
+        partners = outliving.get(name, ()) if kind in PARTNER_KINDS else None
+        if (mending := _mend(observed, obj, name, wanted, partners)) is not None:
             lanes.append(Lane(actions=(mending,), phase=Phase.FIRST))
     lanes += [lane for part in parts for lane in _lanes(observed, part)]
     left = tuple(_left(observed, parts)) if observed.imposed else ()
@@ -207,7 +217,11 @@ def _left(observed: Observed, parts: Iterable[Part]) -> Iterator[tuple[Ref, Extr
 
 
 def _adoptions(observed: Observed) -> Iterator[Lane]:
+    unproven = unproven_claims(observed)
     for kind, obj in observed.adoptable:
+        if kind == PERSISTENT_VOLUME_CLAIM and obj["metadata"]["name"] in unproven:
+            yield _deletion(observed, kind, obj, runs=False)
+            continue
         metadata = observed.owner.mended(obj, observed.owner.labels())
         if metadata is not None:
             ref = Ref(kind, observed.owner.namespace, obj["metadata"]["name"])
@@ -215,13 +229,15 @@ def _adoptions(observed: Observed) -> Iterator[Lane]:
             yield Lane(actions=(adoption,), phase=Phase.FIRST)
 
 
-def _mend(observed: Observed, live: Object, name: Name, wanted: dict[Name, Desired]) -> Adopt | None:
-    """Of what is never applied again: by its labels it is watched, by its owner it is deleted in the end."""
+def _mend(
+    observed: Observed, live: Object, name: Name, wanted: dict[Name, Desired], partners: Sequence[Partner] | None
+) -> Adopt | None:
+    """Of what is never applied again: by its labels it is watched, by its owners it is deleted in the end, or stays."""
     one = wanted.get(name)
     if one is not None and not one.immutable:
         return None
     labels = one.obj["metadata"]["labels"] if one else observed.owner.labels_of(*name)
-    metadata = observed.owner.mended(live, labels)
+    metadata = observed.owner.mended(live, labels, partners=partners)
     if metadata is None:
         return None
     return Adopt(ref=Ref(name[0], observed.owner.namespace, name[1]), uid=live["metadata"]["uid"], metadata=metadata)

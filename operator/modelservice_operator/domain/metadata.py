@@ -16,7 +16,7 @@ from modelservice_operator.constants import (
     STAGE_KEEP,
 )
 from modelservice_operator.domain.drift import item_key
-from modelservice_operator.domain.names import is_encoder_name, parse_job_name
+from modelservice_operator.domain.names import is_encoder_name, parse_job_name, parse_key
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -29,10 +29,17 @@ from modelservice_operator.kinds import (
 )
 from modelservice_operator.objects import Kind, Object
 
+PARTNER_KINDS = (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION)
+"""What may outlive its ModelService: a claim and what is recorded of it, each held by the other."""
+
+_PARTNERS = frozenset(kind.kind for kind in PARTNER_KINDS)
 _METADATA_ONLY = frozenset((kind.api_version, kind.kind) for kind in METADATA_KINDS)
 
 Children = Mapping[Kind, Sequence[Object]]
 """What a ModelService owns, by kind."""
+
+Partner = tuple[Kind, Object]
+"""What holds a child besides its ModelService, so that it outlives that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,31 +94,40 @@ class Owner:
         if kind in (DEPLOYMENT, SERVICE) and is_encoder_name(self.name, name):
             return self.labels(stage=STAGE_KEEP)
         if kind in (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION):
-            return self.labels(key=name.removeprefix(f"{self.name}-").partition("-")[0])
+            return self.labels(key=parse_key(self.name, name))
         return self.labels()
 
     def may_adopt(self, obj: Mapping[str, Any]) -> bool:
         """Whether an object is one of ours that lost its owner, as after ``--cascade=orphan`` or out of a backup.
 
         It says itself that the operator made it for a ModelService of this name, has a name that ours have, and
-        belongs to nobody.
+        belongs to nobody, or to what it outlived its ModelService with.
         """
         metadata = obj["metadata"]
         if metadata["name"] != self.name and not metadata["name"].startswith(f"{self.name}-"):
             return False
         labels = metadata.get("labels") or {}
         ours = labels.get(MANAGED_BY_LABEL) == MANAGED_BY and labels.get(LABEL_NAME) == self.name
-        return ours and not metadata.get("ownerReferences") and not metadata.get("deletionTimestamp")
+        left = all(map(_is_partner, metadata.get("ownerReferences") or ()))
+        return ours and left and not metadata.get("deletionTimestamp")
 
-    def mended(self, live: Mapping[str, Any], labels: Mapping[str, str]) -> Object | None:
-        """Labels and owners for a live child that lacks some of ours, its others kept; None where it lacks none."""
+    def mended(
+        self, live: Mapping[str, Any], labels: Mapping[str, str], *, partners: Sequence[Partner] | None = None
+    ) -> Object | None:
+        """Labels and owners for a live child that lacks some of ours, its others kept; None where it lacks none.
+
+        ``partners`` hold it besides the ModelService; None: those that it has are as good as any.
+        """
         metadata = live["metadata"]
         owners: list[Object] = metadata.get("ownerReferences") or []
-        if self.owns(live) and covers(metadata.get("labels") or {}, dict(labels)):
+        held = [one for one in owners if _is_partner(one)]
+        wanted = held if partners is None else [_partner(kind, obj) for kind, obj in partners]
+        right = {one["uid"] for one in held} == {one["uid"] for one in wanted}
+        if right and self.owns(live) and covers(metadata.get("labels") or {}, dict(labels)):
             return None
         (reference,) = self.metadata("")["ownerReferences"]
-        others = [one for one in owners if one["uid"] != self.uid]
-        return {"labels": dict(labels), "ownerReferences": [*others, reference]}
+        others = [one for one in owners if one["uid"] != self.uid and one not in held]
+        return {"labels": dict(labels), "ownerReferences": [*others, reference, *wanted]}
 
     def owns(self, obj: Mapping[str, Any]) -> bool:
         """Whether an object is a child of exactly this ModelService."""
@@ -123,6 +139,16 @@ def controller_uid(obj: Mapping[str, Any]) -> str | None:
     """UID of the object that made this one and looks after it; only controllers may say so of pods."""
     references = obj["metadata"].get("ownerReferences") or ()
     return next((reference["uid"] for reference in references if reference.get("controller")), None)
+
+
+def _partner(kind: Kind, obj: Object) -> Object:
+    """A reference that keeps an object for as long as ``obj`` is there, and keeps nobody from deleting ``obj``."""
+    metadata = obj["metadata"]
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "name": metadata["name"], "uid": metadata["uid"]}
+
+
+def _is_partner(reference: Mapping[str, Any]) -> bool:
+    return reference["kind"] in _PARTNERS and not reference.get("controller")
 
 
 def stamped(obj: Object) -> Object:

@@ -69,6 +69,11 @@ def template_name(service: str, key: str, digest: str) -> str:
     return f"{service}-{key}-{digest}"
 
 
+def parse_key(service: str, name: str) -> str:
+    """Key in the name of a claim or a ControllerRevision of a ModelService."""
+    return name.removeprefix(f"{service}-").partition("-")[0]
+
+
 def parse_job_name(service: str, name: str) -> tuple[str, str, str] | None:
     """Stage, key and attempt of a Job, which nobody can change in its name; None where it is none of ours."""
     parts = name.removeprefix(f"{service}-").split("-")

@@ -26,6 +26,7 @@ from modelservice_operator.domain.judging import Readings
 from modelservice_operator.domain.last_good import Choice, choose, hold
 from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.outliving import outliving
 from modelservice_operator.domain.promotion import (
     COMPARING,
     Promotion,
@@ -175,7 +176,7 @@ def plan(
         expiry.part,
         Part(kept=frozenset(stays)),
     )
-    changes = diff(observed, parts)
+    changes = diff(observed, parts, outliving=outliving(observed, inputs.artifacts))
     changes = replace(changes, lanes=(*_finalizer(inputs), *changes.lanes))
     return Plan(
         changes=changes,

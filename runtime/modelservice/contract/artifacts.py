@@ -44,10 +44,10 @@ _SECRET_OF_URI = Rule(
 _CACHE_OF_URI = Rule(
     "!has(self.cache) || has(self.uri)", "cache keeps what is downloaded from uri: set uri, or leave cache out"
 )
-_POLICY_OF_URI = Rule(
-    "!has(self.deletionPolicy) || has(self.uri)",
-    "deletionPolicy is of what lies below uri: set uri, or leave it out, since claims go with their revisions, and"
-    " images stay, which registries often let nobody delete: set a retention rule there",
+_NO_POLICY_OF_IMAGES = Rule(
+    "!has(self.deletionPolicy) || !has(self.image)",
+    "deletionPolicy is of claims and of what lies below uri: leave it out, since images stay, which registries often"
+    " let nobody delete: set a retention rule there",
 )
 _SOME_SIZE = Rule(
     "!has(self.size) || !quantity(string(self.size)).isLessThan(quantity('1'))", "size must be at least 1 byte"
@@ -153,7 +153,7 @@ class Artifacts(OneOf):
     """Exactly one kind of artifact store."""
 
     COMMON = frozenset({"secret_ref", "deletion_policy", "cache", "encryption"})
-    RULES = (_SECRET_OF_URI, _POLICY_OF_URI, _CACHE_OF_URI)
+    RULES = (_SECRET_OF_URI, _NO_POLICY_OF_IMAGES, _CACHE_OF_URI)
 
     volume_claim: VolumeClaim | None = Field(default=None, description="A claim for each stage key.")
     uri: ObjectUri | None = Field(
@@ -169,9 +169,11 @@ class Artifacts(OneOf):
     )
     deletion_policy: DeletionPolicy | None = Field(
         default=None,
-        description="Retain or Delete. Retain: what lies below uri stays. Delete: a Job deletes what lies under"
-        " NAMESPACE/NAME/KEY with its revision (revisionHistoryLimit), and all of it with the ModelService, which waits"
-        " for that for at most 5 minutes. Default Retain. A change trains nothing.",
+        description="Retain or Delete. Beside uri (default Retain) Retain: what lies below it stays. Delete: a Job"
+        " deletes what lies under NAMESPACE/NAME/KEY with its revision (revisionHistoryLimit), and all of it with the"
+        " ModelService, which waits for that for at most 5 minutes. Beside volumeClaim (default Delete) Retain: claims"
+        " with a result and their records outlive the ModelService, and one made again under its name takes them over."
+        " Delete: they go with it. Claims of revisions that are kept no more go in any case. A change trains nothing.",
     )
     cache: ArtifactCache | None = Field(
         default=None,
@@ -186,13 +188,23 @@ class Artifacts(OneOf):
     @property
     def deletes(self) -> bool:
         """Whether what is stored goes with its revision, and with the ModelService, although no child holds it."""
-        return self.deletion_policy is DeletionPolicy.DELETE
+        return self.uri is not None and self.deletion_policy is DeletionPolicy.DELETE
+
+    @property
+    def retains(self) -> bool:
+        """Whether claims that hold a result outlive the ModelService, those of before ``uri`` was set, too."""
+        return self.deletion_policy is DeletionPolicy.RETAIN
+
+    @model_validator(mode="after")
+    def _not_of_images(self) -> Self:
+        if self.deletion_policy is not None and self.image is not None:
+            raise ValueError(_NO_POLICY_OF_IMAGES.message)
+        return self
 
     @model_validator(mode="after")
     def _of_uri(self) -> Self:
         for value, rule in (
             (self.secret_ref, _SECRET_OF_URI),
-            (self.deletion_policy, _POLICY_OF_URI),
             (self.cache, _CACHE_OF_URI),
         ):
             if value is not None and self.uri is None:

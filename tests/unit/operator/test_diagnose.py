@@ -95,15 +95,14 @@ def test_the_last_warning_is_told_and_normal_events_are_not() -> None:
             "LimitRange bounds spec.serving.res",
         ),
         ("forbidden: cpu max limit to request ratio per Pod is 2, but provided ratio is 8", "LimitRange bounds spec."),
-        ('Multi-Attach error for volume "v" Volume is already used by pod(s) p', "volumeClaim.accessModes"),
     ],
 )
-def test_what_a_namespace_or_a_volume_refuses_names_the_field(message: str, words: str) -> None:
+def test_what_a_namespace_refuses_names_the_field(message: str, words: str) -> None:
     problem = event_problem([{"type": "Warning", "reason": "R", "message": message}], section="spec.serving")
     assert problem is not None
     assert problem.message.startswith(message)
     assert words in problem.message
-    assert problem.reason == ("VolumeBusy" if "Multi-Attach" in message else "R")
+    assert problem.reason == "R"
 
 
 def test_stuck_means_five_seconds() -> None:
