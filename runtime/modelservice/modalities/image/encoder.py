@@ -1,5 +1,6 @@
 """The serving side of images."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,12 +11,15 @@ from modelservice.contract.signature import Input
 from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.image.parts import ImageParts
+from modelservice.modalities.image.pictures import write_picture
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
-from modelservice.modalities.image.requests import RequestReader
+from modelservice.modalities.image.requests import BASE64, RequestReader
 from modelservice.modalities.parts import WHOLE_PARTS, PartOptions
 from modelservice.modalities.tensors import Tensor
 
 NAME: Final = "Image"
+MOST_NUMBERS: Final = 2**12
+"""Of an example that is no picture."""
 
 
 class ImageRequests:
@@ -30,12 +34,18 @@ class ImageRequests:
         """Images as ``from_*`` give them, those of several requests too: [rows, h, w, c], uint8 or float32."""
         return rows if isinstance(rows, np.ndarray) else self._requests.from_frame(rows)
 
-    def example(self) -> list[Any]:
-        """A plain image of the channels' means; never a real one."""
+    def example(self) -> Any:
+        """A plain image of the channels' means; never a real one. A large one is a picture, if a picture can hold it.
+
+        Documents hold several, and as numbers each takes many times the memory of its pixels.
+        """
         means = np.array(self._preprocessing.mean)
         values = np.rint(means).astype(np.int64) if self._preprocessing.datatype == "UINT8" else means
         pixels = values if self._preprocessing.channel_axis else values[0]
-        return list(np.broadcast_to(pixels, self._preprocessing.row_shape).tolist())
+        plain = np.broadcast_to(pixels, self._preprocessing.row_shape)
+        if plain.size > MOST_NUMBERS and self._requests.takes_pictures:
+            return {BASE64: b64encode(write_picture(plain.astype(np.uint8))).decode()}
+        return plain.tolist()
 
     def from_instances(self, instances: list[Any], tolerance: Tolerance = STRICT) -> Rows:  # noqa: ARG002
         """Images as nested arrays, or as ``{"b64": ...}`` of a PNG or JPEG; they have no columns to tolerate."""

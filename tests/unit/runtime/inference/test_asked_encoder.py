@@ -274,9 +274,7 @@ def test_who_waits_behind_another_answer_waits_for_the_own_one(
 
 def test_pixels_go_as_they_are(script: Scripted) -> None:
     images = np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3)
-    sent = SentRows(
-        name="image", datatype=UINT8, shape=(2, 3, 3), rows=[memoryview(image.reshape(-1)) for image in images]
-    )
+    sent = SentRows(name="image", datatype=UINT8, shape=(2, 3, 3), rows=[image.tobytes() for image in images])
     bodies: list[tuple[dict[str, Any], bytes]] = []
 
     def answer(body: bytes, length: int) -> tuple[int, dict[str, str], bytes]:

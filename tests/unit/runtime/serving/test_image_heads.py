@@ -1,13 +1,14 @@
 """A head of images that is served: pictures are decoded here, and what came together is asked together."""
 
 import asyncio
+import json
 from base64 import b64encode
 from pathlib import Path
 
 import pytest
 from tests.unit.runtime.families.image_networks import pictures, png
 from tests.unit.runtime.served import SEES, Counting, served, vision
-from tests.unit.runtime.serving.fakes import client_of
+from tests.unit.runtime.serving.fakes import client_of, front_of
 from tests.unit.runtime.serving.test_heads import heads_front
 from tests.unit.runtime.stages.test_shared_images import HEAD, STEPS, resource, zipped
 from tests.unit.runtime.stages.test_shared_rows import gone
@@ -73,3 +74,22 @@ async def test_a_picture_has_its_time(trained: tuple[Path, Predictor]) -> None:
             body = {"instances": [FRESH[0][1].tolist()], "timeout": 1}
             answer = await client.post(f"{PATH}:predict", json=body)
     assert answer.status_code in {429, 504}, answer.text
+
+
+async def test_examples_of_large_images_are_pictures_that_are_answered(tmp_path: Path) -> None:
+    """As numbers they would be most of what a small model takes."""
+    side = 64
+    steps = {"size": {"height": side, "width": side}}
+    model = vision(tmp_path / "network", shape=("batch", 3, side, side), steps=steps)
+    async with client_of(front_of(model, name=SEES)) as client:
+        document = (await client.get("/openapi.json")).json()
+        asked = {
+            path: methods["post"]["requestBody"]["content"]["application/json"]["example"]
+            for path, methods in document["paths"].items()
+            if path.endswith((":predict", "/infer"))
+        }
+        assert len(asked) == 2
+        for path, body in asked.items():
+            assert len(json.dumps(body)) < 1000
+            answer = await client.post(path, json=body)
+            assert answer.status_code == 200, answer.text
