@@ -7,22 +7,24 @@
 import argparse
 import statistics
 import time
+from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-from tests.bench.record import at_most, figure, record
+from tests.bench.record import Figure, at_most, figure, record
 from tests.bench.serving_processes import resident_mebibytes
 from tests.support.server import server
 from tests.unit.runtime.families.berts import TEXTS, write_bert
+from tests.unit.runtime.families.image_networks import archive, pictures, png, write_network
 
 import modelservice
 from modelservice.contract.resource import API_VERSION, KIND
 
 HEADS, REQUESTS = 10, 300
-LENGTH = 16
+LENGTH, SIDE = 16, 224
 MEMORY, RATIO, MILLISECONDS = 120, 1.5, 1.5
 """Limits: MB of a head; of ten heads and the encoder, in wholes; what a head's answer takes beyond the encoder's."""
 
@@ -36,7 +38,7 @@ def learning(name: str, encoder: dict[str, Any], **text: Any) -> dict[str, Any]:
     return described(name, data=data, model={"encoder": {**encoder, "head": {"logistic": {}}}})
 
 
-def asked(**addresses: str) -> list[dict[str, float]]:
+def asked(row: Any, **addresses: str) -> list[dict[str, float]]:
     """Milliseconds of requests to models by name, in turn over a connection of each: what disturbs one disturbs all."""
     taken: list[dict[str, float]] = []
     with ExitStack() as stack:
@@ -48,27 +50,32 @@ def asked(**addresses: str) -> list[dict[str, float]]:
             taken.append({})
             for name, client in clients.items():
                 began = time.perf_counter()
-                client.post(f"/v1/models/{name}:predict", json={"instances": [TEXTS[0]]}).raise_for_status()
+                client.post(f"/v1/models/{name}:predict", json={"instances": [row]}).raise_for_status()
                 taken[-1][name] = (time.perf_counter() - began) * 1000
     return taken
 
 
-def main(folder: Path | None, work: Path, *, readme: bool) -> int:
-    uri = write_bert(work / "bert") if folder is None else f"file://{folder.resolve()}"
+def beyond(both: list[dict[str, float]], encoder: str) -> float:
+    """Milliseconds of a head's answer beyond the encoder's, median."""
+    return statistics.median(one["head"] - one[encoder] for one in both)
+
+
+def of_texts(uri: str, work: Path) -> list[Figure]:
+    """A head, ten of them in one process, and the encoder in the same graph as one of them."""
     rows = (f"{text},{'good' if text.endswith(('fine', 'great')) else 'bad'}" for text in TEXTS * 8)
-    table = work / "moods.csv"
+    table, row = work / "moods.csv", TEXTS[0]
     table.write_text("\n".join(("text,mood", *rows)))
     pretrained = described("minilm", model={"pretrained": {"uri": uri, "maxLength": LENGTH}})
     modelservice.train(pretrained, output=work / "minilm")
     modelservice.train(learning("whole", {"uri": uri}, maxLength=LENGTH), table, work / "whole")
     with server(work / "whole", work / "whole.log", name="whole") as (process, address):
-        asked(whole=address)
+        asked(row, whole=address)
         whole = resident_mebibytes(process.pid)
     with server(work / "minilm", work / "minilm.log", name="minilm") as (encoder, where):
         url = f"http://{where}"
         modelservice.train(learning("head", {"service": {"name": "minilm"}}), table, work / "head", encoder=url)
         with server(work / "head", work / "head.log", "--encoder", url, name="head") as (process, address):
-            both = asked(minilm=where, head=address)
+            both = asked(row, minilm=where, head=address)
             alone = resident_mebibytes(process.pid)
         more = [part for number in range(1, HEADS) for part in ("--model", f"head{number}={work / 'head'}")]
         first = work / "head"
@@ -76,10 +83,10 @@ def main(folder: Path | None, work: Path, *, readme: bool) -> int:
             process,
             address,
         ):
-            asked(**{f"head{number or ''}": address for number in range(HEADS)})
+            asked(row, **{f"head{number or ''}": address for number in range(HEADS)})
             together = resident_mebibytes(process.pid)
         beside = resident_mebibytes(encoder.pid)
-    figures = [
+    return [
         at_most("a head: resident memory", alone, "MiB", MEMORY),
         figure("the encoder: resident memory", beside, "MiB"),
         figure("encoder and head in one: resident memory", whole, "MiB"),
@@ -87,15 +94,41 @@ def main(folder: Path | None, work: Path, *, readme: bool) -> int:
             f"{HEADS} heads of one process and the encoder, in models of both", (together + beside) / whole, "", RATIO
         ),
         figure("the encoder's answer to a text, median", statistics.median(one["minilm"] for one in both), "ms"),
-        at_most(
-            "a head's answer beyond the encoder's, median",
-            statistics.median(one["head"] - one["minilm"] for one in both),
-            "ms",
-            MILLISECONDS,
-        ),
+        at_most("a head's answer beyond the encoder's, median", beyond(both, "minilm"), "ms", MILLISECONDS),
     ]
+
+
+def of_images(work: Path) -> list[Figure]:
+    """A head of images, which decodes pictures; its encoder is a small network of random weights."""
+    size = {"height": SIDE, "width": SIDE}
+    uri = write_network(work / "network", shape=("batch", 3, SIDE, SIDE), steps={"size": size})
+    found = pictures(40, side=SIDE)
+    (work / "pictures.zip").write_bytes(archive(found))
+    modelservice.train(described("vision", model={"pretrained": {"uri": uri}}), output=work / "vision")
+    head = described(
+        "head",
+        data={"configMap": {"name": "d", "key": "pictures.zip"}, "image": size, "target": "label"},
+        model={"encoder": {"service": {"name": "vision"}, "head": {"logistic": {}}}},
+    )
+    row = {"b64": b64encode(png(found[0][1])).decode()}
+    with server(work / "vision", work / "vision.log", name="vision") as (_, where):
+        url = f"http://{where}"
+        modelservice.train(head, work / "pictures.zip", work / "image-head", encoder=url)
+        with server(work / "image-head", work / "image-head.log", "--encoder", url, name="head") as (process, address):
+            both = asked(row, vision=where, head=address)
+            alone = resident_mebibytes(process.pid)
+    return [
+        at_most(f"a head of images, {SIDE} x {SIDE}: resident memory", alone, "MiB", MEMORY),
+        figure("a head's answer to an image beyond the encoder's, median", beyond(both, "vision"), "ms"),
+    ]
+
+
+def main(folder: Path | None, work: Path, *, readme: bool) -> int:
+    uri = write_bert(work / "bert") if folder is None else f"file://{folder.resolve()}"
+    figures = [*of_texts(uri, work), *of_images(work)]
     caption = (
-        f"one text of a request at a time, encoder {'of random weights' if folder is None else folder.parent.name}"
+        f"one text or image of a request at a time, encoder of texts"
+        f" {'of random weights' if folder is None else folder.parent.name}"
     )
     return record("heads", figures, caption=caption, readme=readme)
 

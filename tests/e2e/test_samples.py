@@ -67,16 +67,18 @@ def test_every_sample_has_its_test() -> None:
         "registry.yaml": "test_image_volumes.py",
         "guarded.yaml": "test_access.py",
     }
-    # These want a model in a store: test_encoder_sample.py, test_fetch.py, test_initial.py, test_teacher.py and
-    # test_shared_texts.py in tests/unit run them; test_shared_encoder.py is a story of the last one.
+    # These want a model in a store: test_encoder_sample.py, test_fetch.py, test_initial.py, test_teacher.py,
+    # test_shared_rows.py and test_shared_images.py in tests/unit run them; test_shared_encoder.py is a story of heads.
     stored = {
         "artifact.yaml",
         "encoder.yaml",
         "initialize.yaml",
         "minilm.yaml",
         "shared-encoder.yaml",
+        "shared-image-encoder.yaml",
         "teacher.yaml",
         "text-beside-columns.yaml",
+        "vision.yaml",
     }
     assert names == {*here, "workers.yaml", *SERVED, *elsewhere, *stored, *LEARNED}
 

@@ -192,11 +192,11 @@ class ModelServiceStatus(Tolerant):
         default=None, description="Where what answers requests was fetched from, if it was trained elsewhere."
     )
     encoder: EncoderStatus | None = Field(
-        default=None, description="What the head that answers requests asks for the numbers of texts."
+        default=None, description="What the head that answers requests asks for the numbers of texts or images."
     )
     used_by: Annotated[tuple[ShortText, ...], Field(max_length=64)] = Field(
         default=(),
-        description="ModelServices that ask this one for the numbers of texts, 64 at most.",
+        description="ModelServices that ask this one for the numbers of texts or images, 64 at most.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     replicas: int | None = Field(default=None, ge=0, description="Number of serving pods.")

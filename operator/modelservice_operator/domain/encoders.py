@@ -20,7 +20,7 @@ from modelservice_operator.objects import Object
 
 FIELD: Final = "spec.model.encoder.service"
 SHAREABLE: Final = ("pretrained", "artifact")
-"""Of ``spec.model``: what may answer with the numbers of texts."""
+"""Of ``spec.model``: what may answer with the numbers of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,11 @@ def settle(spec: ModelServiceSpec, state: EncoderState | None) -> ModelServiceSp
 
 
 def width_change(before: StageRecord, after: StageRecord) -> str | None:
-    """That another encoder makes more or fewer numbers of a text than the one before did."""
+    """That another encoder makes more or fewer numbers of a row than the one before did."""
     then, now = before.encoder, after.encoder
     if then is None or now is None or then.width == now.width:
         return None
-    return f"it makes {now.width} numbers of a text, and made {then.width}"
+    return f"it makes {now.width} numbers of a row, and made {then.width}"
 
 
 def encoder_url(name: str, digest: str, namespace: str) -> str:

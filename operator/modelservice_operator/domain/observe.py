@@ -55,7 +55,7 @@ class Workload:
 
 
 class Head(NamedTuple):
-    """A ModelService that asks another one for the numbers of texts.
+    """A ModelService that asks another one for the numbers of rows.
 
     ``asks`` are the digests of the artifacts that its pods ask, and that its Deployment will.
     """
@@ -75,7 +75,7 @@ class Observed:
     it, while there is one; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that were
     made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded artifact
     and is none of ours, or cannot be seen. ``imposed`` are additions to children, by UID, which come back as soon as
-    they are removed. ``heads`` are the ModelServices that ask this one for the numbers of texts. ``scalers`` are
+    they are removed. ``heads`` are the ModelServices that ask this one for the numbers of rows. ``scalers`` are
     HorizontalPodAutoscalers of somebody else that scale our Deployment, None where that cannot be read.
     """
 

@@ -54,7 +54,7 @@ class StageRecord(Document):
     """The result of one stage. ``key`` says what decided it, ``parent`` is the key of what it was made from.
 
     What only a training knows is optional. ``source`` is where it, or what it was made from, was fetched from;
-    ``encoder`` is what a head asks for the numbers of texts; ``seconds`` is how long the stage took.
+    ``encoder`` is what a head asks for the numbers of rows; ``seconds`` is how long the stage took.
     """
 
     kind: Literal["StageRecord"] = "StageRecord"

@@ -58,7 +58,7 @@ def add_ask(commands: Commands) -> None:
         parser.add_argument(
             server_flags.ENGINE, choices=server_flags.ENGINES, default="onnx", metavar="ENGINE", help=engine
         )
-        encoder = "address of the encoder that a head asks for the numbers of texts"
+        encoder = "address of the encoder that a head asks for the numbers of rows"
         parser.add_argument(server_flags.ENCODER, metavar="URL", help=encoder)
         add_encryption(parser)
         parser.set_defaults(command=partial(_ask, explains=name == "explain"))

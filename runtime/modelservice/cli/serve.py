@@ -86,7 +86,7 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(server_flags.CACHE, type=_folder, metavar="FOLDER", help=cache)
     size = "most bytes that are kept there, such as 500Mi; default: %(default)s"
     parser.add_argument(server_flags.CACHE_SIZE, type=_bytes, default=_CACHE_SIZE, metavar="SIZE", help=size)
-    encoder = "address of the encoder that a head asks for the numbers of texts, such as http://localhost:8081"
+    encoder = "address of the encoder that a head asks for the numbers of rows, such as http://localhost:8081"
     parser.add_argument(server_flags.ENCODER, metavar="URL", help=encoder)
     status = "answer probes and metrics on this port too, in plain HTTP and to everybody; default: not"
     parser.add_argument(server_flags.STATUS_PORT, type=_port, metavar="PORT", help=status)

@@ -83,7 +83,7 @@ class FineTune(Contract):
 
 
 class EncoderService(Contract):
-    """A ModelService of the same namespace with model.pretrained, which is asked for the numbers of texts."""
+    """A ModelService of the same namespace with model.pretrained, which is asked for the numbers of texts or images."""
 
     name: ServiceName = Field(description="Name of the ModelService. A change trains again.")
     digest: Sha256 | None = Field(

@@ -117,10 +117,10 @@ class Parent(Tolerant):
 
 
 class SharedEncoder(Tolerant):
-    """The encoder that a head asks for the numbers of texts: a ModelService of its own.
+    """The encoder that a head asks for the numbers of texts or images: a ModelService of its own.
 
     ``digest`` is that of its artifact: numbers of another one mean nothing to the head. ``width`` is how many numbers a
-    text has.
+    row has.
     """
 
     name: ServiceName

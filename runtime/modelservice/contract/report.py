@@ -28,7 +28,7 @@ class Success(Tolerant):
 
     ``models`` are those that ``auto`` blended, None for any other family and where the model was found in the store.
     ``inputs_digest`` is that of the signature, which itself may be too long for a message. ``source`` is where it was
-    fetched from. ``encoder`` is what a head asks for the numbers of texts. ``stored_as`` is the digest that the store
+    fetched from. ``encoder`` is what a head asks for the numbers of rows. ``stored_as`` is the digest that the store
     knows it by, where that is another one, as of an image.
     """
 

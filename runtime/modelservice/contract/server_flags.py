@@ -55,7 +55,7 @@ class ServerFlags:
         inputs: what requests may get wrong; left out where that is nothing.
         cache: folder in which what is downloaded is kept, or None to keep nothing.
         cache_size: most bytes that are kept there, as a quantity.
-        encoder: address of the service that a head asks for the numbers of texts, or None for what asks none.
+        encoder: address of the service that a head asks for the numbers of rows, or None for what asks none.
         status_port: port of probes and metrics, or None where they are answered on that of HTTP.
     """
 

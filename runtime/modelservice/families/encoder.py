@@ -22,6 +22,7 @@ from modelservice.families.pretrained import read_pretrained, seen_by, texts_alo
 from modelservice.families.pretrained.base import MODEL_SECTION, Reading
 from modelservice.families.svm import Svm
 from modelservice.modalities.base import Dataset, Features
+from modelservice.modalities.image.embedded import NAME as EMBEDDED_IMAGE
 from modelservice.modalities.image.encoder import NAME as IMAGE
 from modelservice.modalities.shared import shared_by
 from modelservice.modalities.text.embedded import NAME as EMBEDDED_TEXT
@@ -31,7 +32,7 @@ from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 _NARROW: Final = 1e-12
 """The least deviation that is divided by."""
-READABLE: Final = frozenset({TEXT, IMAGE, EMBEDDED_TEXT})
+READABLE: Final = frozenset({TEXT, IMAGE, EMBEDDED_TEXT, EMBEDDED_IMAGE})
 UNREADABLE: Final = "reads texts and images: name a column in spec.data.text, give images, or choose mlp"
 """What ``EncoderFamily.unsuited`` says of all else."""
 HEADS: Final[tuple[Family, ...]] = (Logistic(), Svm(), Tree(), Ridge(), Mlp())
@@ -160,11 +161,8 @@ def _reads(
 
 def _of_service(dataset: Dataset) -> _Reads:
     asked = shared_by(dataset.preprocessing)
-    if asked is None:
-        field = f"{MODEL_SECTION}.service"
-        message = f"{field} is asked for the numbers of texts, and the data holds images: name a folder with uri"
-        raise StageError("ModelUnsuited", message, field=field)
-    note = f"the encoder is the service {asked.name} of {asked.digest}, {asked.width} numbers of a text"
+    assert asked is not None  # noqa: S101 - rows that can be read, by a service
+    note = f"the encoder is the service {asked.name} of {asked.digest}, {asked.width} numbers of a row"
     return _Reads(reading=_AsTheyAre(), parameters=0, notes=(note,))
 
 

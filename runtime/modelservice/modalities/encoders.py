@@ -5,13 +5,14 @@ from typing import Final
 from modelservice.contract.documents import Document, DocumentError, read_document
 from modelservice.contract.manifest import PREPROCESSING_FILE
 from modelservice.modalities.base import Encoder, Opener
+from modelservice.modalities.image.embedded import EMBEDDED as EMBEDDED_IMAGE
 from modelservice.modalities.image.encoder import IMAGE
 from modelservice.modalities.table.encoder import TABLE
 from modelservice.modalities.tensor.encoder import TENSOR
-from modelservice.modalities.text.embedded import EMBEDDED
+from modelservice.modalities.text.embedded import EMBEDDED as EMBEDDED_TEXT
 from modelservice.modalities.text.encoder import TEXT
 
-OPENERS: Final[tuple[Opener, ...]] = (TABLE, IMAGE, TEXT, EMBEDDED, TENSOR)
+OPENERS: Final[tuple[Opener, ...]] = (TABLE, IMAGE, TEXT, EMBEDDED_TEXT, EMBEDDED_IMAGE, TENSOR)
 
 
 def open_encoder(modality: str, preprocessing: bytes) -> Encoder:

@@ -18,6 +18,7 @@ from modelservice.modalities.data_files import (
 )
 from modelservice.modalities.dataset import Divided, divide_rows, encode
 from modelservice.modalities.image.reader import IMAGES
+from modelservice.modalities.image.source import ImageSource
 from modelservice.modalities.objects import Objects
 from modelservice.modalities.shared import SharedRows
 from modelservice.modalities.split import SIDES_OF_FILES, TRAIN
@@ -135,10 +136,10 @@ def read_rows(
     """Rows, divided and encoded: all of them, or some of a source that is not held; see ``build_dataset``.
 
     ``tokenizer`` is that of an encoder, for ``spec.data.text`` or ``spec.data.encoder``; without one that of the first
-    is learned. ``asked`` is a shared encoder, which makes numbers of texts in place of tokens.
+    is learned. ``asked`` is a shared encoder, which makes numbers of texts or images, in place of tokens and pixels.
 
     Raises:
-        DataError, PassingError, OSError: as their names say.
+        StageError, PassingError, OSError: as their names say.
     """
     source = read_as(source, data, tokenizer=tokenizer, asked=asked)
     if isinstance(source, StreamedTable):
@@ -151,11 +152,13 @@ def read_as(source: Source, data: Data, *, tokenizer: str | None = None, asked: 
     """The source as ``spec.data`` wants it read: as texts, or with columns of tokens; for arguments see ``read_rows``.
 
     Raises:
-        DataError: it is not held, or has no such columns.
+        StageError: it is not held, has no such columns, or holds what a shared encoder does not read.
     """
     if data.text is not None:
         check_held(source, field="spec.data.text")
         source = TextSource(source, data.text, tokenizer=tokenizer, asked=asked)
+    if asked is not None and isinstance(source, ImageSource):
+        source = source.asking(asked)
     if data.encoder is not None:
         check_held(source, field="spec.data.encoder")
         if isinstance(source, TableSource) and tokenizer is not None:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from modelservice.modalities.errors import InputError
 
+UINT8: Final = "UINT8"
 NUMERIC: Final[dict[str, np.dtype[Any]]] = {
     "INT8": np.dtype("<i1"),
     "INT16": np.dtype("<i2"),
     "INT32": np.dtype("<i4"),
     "INT64": np.dtype("<i8"),
-    "UINT8": np.dtype("<u1"),
+    UINT8: np.dtype("<u1"),
     "UINT16": np.dtype("<u2"),
     "UINT32": np.dtype("<u4"),
     "UINT64": np.dtype("<u8"),
@@ -97,7 +98,7 @@ def from_binary(datatype: str, shape: tuple[int, ...], data: memoryview | bytes)
     """
     if datatype == BYTES:
         return _elements(prod(shape), memoryview(data))
-    dtype = NUMERIC.get(datatype, NUMERIC["UINT8"])
+    dtype = NUMERIC.get(datatype, NUMERIC[UINT8])
     if len(data) != prod(shape) * dtype.itemsize:
         needed = prod(shape) * dtype.itemsize
         raise TensorError("", f"has {len(data)} bytes, but {datatype} of shape {list(shape)} needs {needed}")

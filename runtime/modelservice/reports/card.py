@@ -24,6 +24,7 @@ _PIPELINES: Final = {
     ("Table", "classification"): "tabular-classification",
     ("Table", "regression"): "tabular-regression",
     ("Image", "classification"): "image-classification",
+    ("EmbeddedImage", "classification"): "image-classification",
 }
 """Names of tasks on the hub; a model of another kind has none there."""
 

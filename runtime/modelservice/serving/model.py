@@ -7,7 +7,7 @@ import numpy as np
 
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
-from modelservice.inference.asked_encoder import NotAnsweredError, Trouble
+from modelservice.inference.encoder_wire import NotAnsweredError, Trouble
 from modelservice.inference.engine import Differentiable, Engine
 from modelservice.inference.explaining.tree_file import NoTreesError
 from modelservice.inference.explaining.tree_paths import TreePaths

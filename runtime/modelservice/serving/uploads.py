@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from modelservice.contract.signature import Signature
+from modelservice.modalities.image.embedded import NAME as EMBEDDED_IMAGE
 from modelservice.modalities.image.encoder import NAME as IMAGE
 from modelservice.serving.errors import RequestError
 from modelservice.serving.members import meant
@@ -32,7 +33,7 @@ _NEITHER: Final = (
 
 def takes_pictures(signature: Signature) -> bool:
     """Whether rows of a model are images, so that a body may be one."""
-    return signature.modality == IMAGE
+    return signature.modality in {IMAGE, EMBEDDED_IMAGE}
 
 
 def parse_object_or_upload(body: bytes, known: frozenset[str]) -> dict[str, Any]:

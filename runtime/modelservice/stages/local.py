@@ -45,7 +45,7 @@ from modelservice.stages.documents import Resource, ResourceError, default_outpu
 from modelservice.stages.fetching import named, read_copy, take_pretrained
 from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
-from modelservice.stages.shared_texts import settle_encoder
+from modelservice.stages.shared_rows import settle_encoder
 from modelservice.stages.stopwatch import Clock, Stopwatch
 from modelservice.training.interruption import Interruption
 from modelservice.training.notebook import notebook_bar

@@ -28,7 +28,7 @@ from modelservice.stages.folds import cross_validate, fold_splits, sentence
 from modelservice.stages.recipe import Recipe
 from modelservice.stages.search import search, trainings
 from modelservice.stages.search import sentence as search_sentence
-from modelservice.stages.shared_texts import shared_texts
+from modelservice.stages.shared_rows import shared_rows
 from modelservice.stages.teacher import FIELD as TEACHER_FIELD
 from modelservice.stages.teacher import taught
 from modelservice.training.checkpointing import Checkpointing
@@ -63,7 +63,7 @@ class TrainStage:
                 work.data,
                 work.task,
                 tokenizer=tokenizer_of(work.model, work.data),
-                asked=shared_texts(work, context),
+                asked=shared_rows(work, context),
             )
             if work.training.teacher is not None:
                 dataset = taught(work.training.teacher, divided, dataset)

@@ -81,7 +81,7 @@ def with_defaults(document: dict[str, Any]) -> dict[str, Any]:
     written = spec.model_dump(mode="json", exclude_none=True)
     if spec.model.choice not in GRADIENT_FAMILIES:
         written["training"] = {name: value for name, value in written["training"].items() if name not in STEPS}
-    if spec.shared_encoder is not None:  # which reads texts as it does
+    if spec.shared_encoder is not None and "text" in written["data"]:  # which reads texts as it does
         written["data"]["text"] = {"column": written["data"]["text"]["column"]}
     return {**document, "spec": written}
 

@@ -289,7 +289,7 @@ def _heads_go_on(world: Two, first: str, second: str) -> None:
     assert world.of(HEAD, "encoder") == {"name": ENCODER, "digest": second, "width": 768}
     status, reason, message = world.said(HEAD, "EncoderReady")
     assert (status, reason) == ("True", "WidthChanged")
-    assert message.endswith("it makes 768 numbers of a text, and made 384 in revision 1")
+    assert message.endswith("it makes 768 numbers of a row, and made 384 in revision 1")
     again = world.looked(ENCODER)
     assert world.keeper(first) is not None, f"{OTHER} asks it still"
     assert again is not None

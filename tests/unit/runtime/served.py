@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.unit.runtime.families.berts import write_bert
+from tests.unit.runtime.families.image_networks import write_network
 from tests.unit.runtime.serving.fakes import core_of
 from tests.unit.runtime.serving.talking import listening
 
@@ -21,16 +22,24 @@ from modelservice.serving.model import ServedModel
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.tasks.base import Array
 
-NAME = "minilm"
+NAME, SEES = "minilm", "vision"
 DEADLINE = 10
 
 
 def bert(folder: Path, *, length: int = 8, **changes: Any) -> Predictor:
     """A pretrained encoder of a few weights, as its ModelService serves it; what changes is of its configuration."""
+    return _pretrained(PretrainedModel(uri=write_bert(folder, **changes), max_length=length), NAME)
+
+
+def vision(folder: Path, **changes: Any) -> Predictor:
+    """The same of images; for what changes see ``write_network``."""
+    return _pretrained(PretrainedModel(uri=write_network(folder, **changes)), SEES)
+
+
+def _pretrained(settings: PretrainedModel, name: str) -> Predictor:
     read_pretrained.cache_clear()
-    settings = PretrainedModel(uri=write_bert(folder, **changes), max_length=length)
     return Predictor.from_artifact(
-        pack_pretrained(settings, name=NAME, key="abc", section="spec.model.pretrained").artifact
+        pack_pretrained(settings, name=name, key="abc", section="spec.model.pretrained").artifact
     )
 
 

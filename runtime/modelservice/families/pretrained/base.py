@@ -1,12 +1,6 @@
 """What a kind of pretrained models answers: which folders are its, and what a model makes of rows."""
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from modelservice.contract.documents import Document
 from modelservice.contract.encoders import PretrainedModel as Served
@@ -15,8 +9,6 @@ from modelservice.modalities.base import Features
 
 MODEL_SECTION: Final = "spec.model.encoder"
 COLUMNS_SECTION: Final = "spec.data.encoder"
-_SLICE: Final = 32
-"""Rows that are read at once."""
 
 
 class Reading(Protocol):
@@ -92,36 +84,3 @@ class Kind(Protocol):
             DataUnavailableError: its store fails, as it may for a while.
             OSError: the file system fails.
         """
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """The numbers of rows that were read before, by a hash of each row."""
-
-    _numbers: dict[bytes, NDArray[np.float32]] = field(default_factory=dict)
-
-    def numbers(
-        self,
-        rows: NDArray[Any],
-        compute: Callable[[NDArray[Any]], Features],
-        *,
-        width: int,
-        sizes: Sequence[int] | None = None,
-    ) -> Features:
-        """The numbers of rows, float32 [rows, width]: those that are not known are computed, some together.
-
-        Args:
-            rows: of any type; equal bytes are equal rows.
-            compute: rows to numbers.
-            width: numbers of a row.
-            sizes: what each row costs, where the costliest of some decides for all of them.
-        """
-        if not len(rows):
-            return np.zeros((0, width), np.float32)
-        keys = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
-        new = {key: place for place, key in enumerate(keys) if key not in self._numbers}
-        places = sorted(new.values(), key=lambda place: (0 if sizes is None else sizes[place], place))
-        for start in range(0, len(places), _SLICE):
-            some = places[start : start + _SLICE]
-            self._numbers.update(zip((keys[place] for place in some), compute(rows[some]), strict=True))
-        return np.stack([self._numbers[key] for key in keys])

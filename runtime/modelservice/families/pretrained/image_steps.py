@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from modelservice.modalities.image.preprocessing import MAX_SIDE
 
+LARGEST: Final = 255.0
+"""Of the values of a pixel."""
 _COLOURS: Final = 3
 _WHOLE_FROM: Final = 384
 """Of ConvNeXt: an image of that size or more is not cropped, but stretched."""
@@ -260,3 +262,8 @@ def weights(given: int, resized: int, by: Filter) -> NDArray[np.float32]:
         near = by.weight((np.arange(first, last, dtype=np.float64) - center + 0.5) / wider)
         found[place, first:last] = near / math.fsum(near)
     return found.astype(np.float32)
+
+
+def sized(sides: tuple[int | None, ...]) -> str:
+    """A size in words."""
+    return " x ".join("any" if side is None else str(side) for side in sides)

@@ -16,20 +16,19 @@ from modelservice.contract.base import first_problem
 from modelservice.contract.documents import Document
 from modelservice.contract.encoders import PretrainedModel as Served
 from modelservice.contract.failure import StageError
-from modelservice.families.pretrained.base import Kind, Known
+from modelservice.families.pretrained.base import Kind
 from modelservice.families.pretrained.folder import Folder
-from modelservice.families.pretrained.image_steps import Frame, ImageSteps
+from modelservice.families.pretrained.image_steps import LARGEST, Frame, ImageSteps, sized
 from modelservice.modalities.base import Features
+from modelservice.modalities.image.embedded import INPUT
 from modelservice.modalities.image.encoder import NAME as IMAGE
+from modelservice.modalities.image.pixels import SIZE_FIELD, check_pixels
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
+from modelservice.modalities.known import Known
 
 PREPROCESSOR: Final = "preprocessor_config.json"
 WEIGHTS: Final = ("model.onnx", "onnx/model.onnx")
 """Where the network may lie; the second is where folders that hold other formats, too, have it."""
-SIZE_FIELD: Final = "spec.data.image"
-_INPUT: Final = "image"
-"""Of one that is served as it is."""
-_LARGEST: Final = 255.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +71,7 @@ class ImageModel:
             message = f"{field} counts tokens of a text, and {self.origin} reads images: leave it out"
             raise StageError("ModelUnsuited", message, field=field)
         return ImagePreprocessing(
-            name=_INPUT,
+            name=INPUT,
             height=self.size[0],
             width=self.size[1],
             channels=self.channels,
@@ -86,18 +85,7 @@ class ImageModel:
     def reading(self, preprocessing: Document) -> "ImageReading":
         """See ``PretrainedEncoder``."""
         assert isinstance(preprocessing, ImagePreprocessing)  # noqa: S101 - that of its modality
-        if preprocessing.datatype != "UINT8":
-            message = (
-                f"the encoder {self.origin} reads pixels from 0 to 255, and the array {preprocessing.name} holds"
-                " fractions, whose scale nothing says: store it as uint8"
-            )
-            raise StageError("ModelUnsuited", message, field="spec.data")
-        if preprocessing.channels not in {1, self.channels}:
-            message = (
-                f"the encoder {self.origin} sees {self.channels} channels, and images have {preprocessing.channels}:"
-                f" set {SIZE_FIELD}.channels to {self.channels}, or store the array so"
-            )
-            raise StageError("ModelUnsuited", message, field=f"{SIZE_FIELD}.channels")
+        check_pixels(preprocessing, channels=self.channels, encoder=self.origin)
         return ImageReading(model=self, preprocessing=preprocessing, frame=self._frame(preprocessing))
 
     def _frame(self, preprocessing: ImagePreprocessing) -> Frame:
@@ -121,31 +109,29 @@ class ImageModel:
         """
         if seen == self.steps.frame(*self.size).seen:
             return
-        if not _takes(self.network, seen):
-            raise ValueError(f"its network takes {_sized(self.network.size)} pixels, and would see {_sized(seen)}")
+        if not self.network.takes(seen):
+            raise ValueError(f"its network takes {sized(self.network.size)} pixels, and would see {sized(seen)}")
+        from modelservice.families.pretrained.image_graph import tried  # noqa: PLC0415 - onnx takes long to import
+
         try:
-            width = _tried(self.network, self.steps, seen)
+            width = tried(self.network, self.steps, seen)
         except ValueError as error:
             raise ValueError(f"its network {error}") from None
         if width != self.width:
-            raise ValueError(f"its network makes {width} numbers of {_sized(seen)} pixels, and {self.width} of its own")
+            raise ValueError(f"its network makes {width} numbers of {sized(seen)} pixels, and {self.width} of its own")
 
-    def add_steps(self, graph: Any, frame: Frame, channels: int) -> str:
+    def add_to(self, graph: Any, frame: Frame, channels: int) -> str:
         """Nodes from pixels, float32 [rows, channels, height, width] of 0 to 255, to the numbers of images."""
-        if channels < self.channels:
-            graph.add("Concat", *[graph.value] * self.channels, axis=1)
-        # Columns first, as Pillow does it.
-        if frame.given[1] != frame.seen[1] or frame.given[1] != frame.resized[1]:
-            graph.add("Transpose", perm=[0, 1, 3, 2])
-            _add_rows(graph, frame, 1)
-            graph.add("Transpose", perm=[0, 1, 3, 2])
-        _add_rows(graph, frame, 0)
-        return _add_network(graph, self.network, self.steps)
+        from modelservice.families.pretrained.image_graph import add_network, add_seen  # noqa: PLC0415 - as above
+
+        add_seen(graph, frame, repeats=self.channels if channels < self.channels else 1)
+        return add_network(graph, self.network, self.steps)
 
     def numbers(self, pixels: NDArray[np.uint8], frame: Frame) -> Features:
         """The numbers of images of one size, uint8 [rows, channels, height, width]; each is read once in a process."""
         known = self._known.setdefault(pixels.shape[1:], Known())
-        return known.numbers(pixels, lambda some: self.compute(some.astype(np.float32), frame), width=self.width)
+        rows = (row.tobytes() for row in pixels)
+        return known.numbers(rows, lambda some: self.compute(pixels[some].astype(np.float32), frame), width=self.width)
 
     def compute(self, pixels: Features, frame: Frame) -> Features:
         """The same, of float32, all at once and nothing kept."""
@@ -157,11 +143,12 @@ class ImageModel:
         return np.asarray(self._sessions[shape].run([OUTPUT_NAME], {INPUT_NAME: pixels})[0], np.float32)
 
     def _opened(self, frame: Frame, channels: int) -> Any:
-        from modelservice.families.onnx_graph import Graph  # noqa: PLC0415 - onnx takes long to import
+        from modelservice.families.onnx_graph import Graph  # noqa: PLC0415 - as above
+        from modelservice.families.pretrained.image_graph import open_session  # noqa: PLC0415
 
         graph = Graph()
-        self.add_steps(graph, frame, channels)
-        return _session(graph.model(shape=(channels, *frame.given), width=self.width))
+        self.add_to(graph, frame, channels)
+        return open_session(graph.model(shape=(channels, *frame.given), width=self.width))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,7 +162,7 @@ class ImageReading:
     @property
     def notes(self) -> tuple[str, ...]:
         """That images are made larger or smaller, where they are."""
-        given, seen = _sized(self.frame.given), _sized(self.frame.seen)
+        given, seen = sized(self.frame.given), sized(self.frame.seen)
         return () if given == seen else (f"images of {given} pixels are seen by the encoder as {seen}",)
 
     def embed(self, rows: Features) -> Features:
@@ -188,17 +175,16 @@ class ImageReading:
 
     def append_to(self, graph: Any) -> str:
         """See ``Reading``."""
-        mean, std = self._moments
+        from modelservice.families.pretrained.image_graph import add_pixels  # noqa: PLC0415 - as above
+
         if not self._plain:
-            graph.add("Mul", graph.value, graph.constant("pixel scale", std))
-            graph.add("Add", graph.value, graph.constant("pixel mean", mean))
-            graph.add("Clip", graph.add("Round"), *_bounds(graph, "whole"))
-        return self.model.add_steps(graph, self.frame, self.preprocessing.channels)
+            add_pixels(graph, *self._moments)
+        return self.model.add_to(graph, self.frame, self.preprocessing.channels)
 
     def _pixels(self, rows: Features) -> Features:
         """Float32 of 0 to 255, by the operations of the graph."""
         mean, std = self._moments
-        return rows if self._plain else np.clip(np.rint(rows * std + mean), np.float32(0), np.float32(_LARGEST))
+        return rows if self._plain else np.clip(np.rint(rows * std + mean), np.float32(0), np.float32(LARGEST))
 
     @property
     def _moments(self) -> tuple[Features, Features]:
@@ -223,10 +209,8 @@ class _Images:
 
     def read(self, folder: Folder, digest: str | None) -> ImageModel:
         """See ``Kind``."""
-        from modelservice.families.pretrained.onnx_network import (  # noqa: PLC0415 - as above
-            NetworkError,
-            read_network,
-        )
+        from modelservice.families.pretrained.image_graph import tried  # noqa: PLC0415 - as above
+        from modelservice.families.pretrained.onnx_network import NetworkError, read_network  # noqa: PLC0415
 
         steps = _steps(folder)
         name, content = _weights(folder)
@@ -236,7 +220,7 @@ class _Images:
             size = steps.covered(network.size)
             if size is None:
                 raise folder.invalid(f"{PREPROCESSOR} says no size, and its network takes images of any")
-            width = _tried(network, steps, steps.frame(*size).seen)
+            width = tried(network, steps, steps.frame(*size).seen)
         except NetworkError as error:
             raise folder.invalid(f"{name} {error}") from None
         except ValueError as error:
@@ -267,70 +251,3 @@ def _weights(folder: Folder) -> tuple[str, bytes]:
             missing = missing or error
     assert missing is not None  # noqa: S101 - there is a place
     raise missing
-
-
-def _takes(network: Any, seen: tuple[int, int]) -> bool:
-    return all(side in {None, own} for side, own in zip(network.size, seen, strict=True))
-
-
-def _sized(sides: tuple[int | None, ...]) -> str:
-    """A size in words."""
-    return " x ".join("any" if side is None else str(side) for side in sides)
-
-
-def _tried(network: Any, steps: ImageSteps, seen: tuple[int, int]) -> int:
-    """The width of a network, which answers images that it sees in that size.
-
-    Raises:
-        ValueError: it does not, or what is done to images does not fit it.
-    """
-    from modelservice.families.base import INPUT_NAME, OUTPUT_NAME  # noqa: PLC0415 - as above
-    from modelservice.families.onnx_graph import Graph  # noqa: PLC0415
-    from modelservice.families.pretrained.onnx_network import computable, try_out  # noqa: PLC0415
-
-    if not _takes(network, seen):
-        raise ValueError(f"it makes images of {_sized(seen)} pixels, and the network takes {_sized(network.size)}")
-    graph, shape = Graph(), (network.channels, *seen)
-    _add_network(graph, network, steps)
-    with computable():
-        session = _session(graph.model(shape=shape, width=None))
-    return try_out(session, given=INPUT_NAME, output=OUTPUT_NAME, shape=shape)
-
-
-def _add_network(graph: Any, network: Any, steps: ImageSteps) -> str:
-    """Nodes from pixels as they are seen to the numbers of images."""
-    factor, offset = (one.reshape(1, -1, 1, 1) for one in steps.colours(network.channels))
-    graph.add("Mul", graph.value, graph.constant("colour factor", factor))
-    graph.add("Add", graph.value, graph.constant("colour offset", offset))
-    return str(network.append_to(graph))
-
-
-def _session(content: bytes) -> Any:
-    import onnxruntime  # noqa: PLC0415 - it takes long to import
-
-    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-
-
-def _add_rows(graph: Any, frame: Frame, axis: int) -> None:
-    """Nodes that make the rows of an image those that are seen; for its columns they were turned before."""
-    start, seen = frame.start(axis), frame.seen[axis]
-    matrix = frame.matrix(axis)
-    if matrix is not None:
-        # It stands first: a product with stored weights in the second place is a layer, to whoever looks for one.
-        graph.add("MatMul", graph.constant(f"pixels {axis}", matrix), graph.value)
-        if frame.filter.overshoots:
-            graph.add("Clip", graph.value, *_bounds(graph, f"resized {axis}"))
-    elif seen < frame.given[axis]:
-        places = [np.array([one], np.int64) for one in (start, start + seen, 2)]
-        names = [
-            graph.constant(f"{name} {axis}", one) for name, one in zip(("from", "to", "axis"), places, strict=True)
-        ]
-        graph.add("Slice", graph.value, *names)
-
-
-def _bounds(graph: Any, name: str) -> tuple[str, ...]:
-    """Names of 0 and 255, beyond which Pillow has no values."""
-    return tuple(
-        graph.constant(f"{name} {end}", np.array(value, np.float32))
-        for end, value in (("least", 0.0), ("most", _LARGEST))
-    )

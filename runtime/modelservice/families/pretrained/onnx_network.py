@@ -63,6 +63,10 @@ class Network:
         """Numbers that are stored in it."""
         return sum(prod(tensor.dims) for tensor in self.model.graph.initializer if tensor.data_type in _WEIGHTS)
 
+    def takes(self, seen: tuple[int, int]) -> bool:
+        """Whether images may have that height and width."""
+        return all(side in {None, own} for side, own in zip(self.size, seen, strict=True))
+
     def append_to(self, graph: Graph) -> str:
         """Write the nodes from images, the newest value of ``graph``, to numbers, and give their name back."""
         model = type(self.model)()

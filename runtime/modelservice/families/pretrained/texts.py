@@ -15,9 +15,11 @@ from modelservice.contract.base import first_problem
 from modelservice.contract.documents import Document
 from modelservice.contract.encoders import PretrainedModel as Served
 from modelservice.contract.failure import StageError
-from modelservice.families.pretrained.base import Kind, Known
+from modelservice.families.pretrained.base import Kind
 from modelservice.families.pretrained.folder import CONFIG, Folder
 from modelservice.modalities.base import Features
+from modelservice.modalities.known import Known
+from modelservice.modalities.text.embedded import INPUT
 from modelservice.modalities.text.encoder import NAME as TEXT
 from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.modalities.tokens import Tokens
@@ -29,8 +31,6 @@ _MODULE_KINDS: Final = ("Transformer", "Pooling", "Normalize")
 _MODEL_TYPE: Final = "bert"
 _MAX_WEIGHTS = 2**31
 LENGTH_FIELD: Final = "spec.data.text.maxLength"
-_INPUT: Final = "text"
-"""Of one that is served as it is."""
 _ANY_LENGTH = 8
 _PREFIX = "bert."
 """Before the names of a model that was saved with a head."""
@@ -95,7 +95,7 @@ class TextModel:
         length = settings.max_length
         self.check_length(length, field=f"{section}.maxLength" if section else "maxLength")
         return TextPreprocessing(
-            name=_INPUT,
+            name=INPUT,
             max_length=length,
             vocabulary=Tokens(self.tokenizer, max_length=length).vocabulary,
             tokenizer=self.tokenizer,
@@ -110,7 +110,8 @@ class TextModel:
     def embed(self, tokens: Features) -> Features:
         """The numbers of texts, float32 [rows, width]; each different text is read once in a process."""
         lengths = (tokens > 0).sum(axis=1).tolist()
-        return self._known.numbers(tokens, self.compute, width=self.width, sizes=lengths)
+        rows = (row.tobytes() for row in tokens)
+        return self._known.numbers(rows, lambda some: self.compute(tokens[some]), width=self.width, sizes=lengths)
 
     def compute(self, tokens: Features) -> Features:
         """The numbers of texts, all at once and nothing kept: bit for bit what the graph makes of the same rows."""

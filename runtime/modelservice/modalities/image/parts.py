@@ -1,6 +1,5 @@
 """An image in square patches: one that is hidden has the mean colour of training."""
 
-import io
 from base64 import b64encode
 from math import ceil
 from typing import Any, Final
@@ -8,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice.modalities.image.pictures import write_picture
 from modelservice.modalities.parts import Contributions, Masks, PartOptions
 
 GRID: Final = 8
@@ -62,13 +62,9 @@ def draw(values: NDArray[np.float64]) -> bytes:
 
     The value that is furthest from 0 has the full colour.
     """
-    from PIL import Image  # noqa: PLC0415 - few requests ask for one
-
     furthest = np.abs(values).max()
     share = values / furthest if furthest > 0 else values
     pale = np.rint(_WHITE * (1 - np.abs(share))).astype(np.uint8)
     white = np.full_like(pale, _WHITE)
     red, blue = np.where(share < 0, pale, white), np.where(share > 0, pale, white)
-    content = io.BytesIO()
-    Image.fromarray(np.stack([red, pale, blue], axis=-1)).save(content, "PNG")
-    return content.getvalue()
+    return write_picture(np.stack([red, pale, blue], axis=-1))

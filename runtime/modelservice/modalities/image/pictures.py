@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 FORMATS = ("PNG", "JPEG")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's name of the pixels with so many channels of 8 bits."""
+CHANNELS = frozenset(_MODES)
+"""Of a pixel of a picture."""
 _GREY = frozenset({"1", "L", "LA"})
 _ORIENTATION, _SIDEWAYS = 0x0112, range(5, 9)
 """The EXIF tag, and its values that swap height and width."""
@@ -95,6 +97,15 @@ def decode_picture(
         picture_size(content, most=scalable)
     with _opened(content) as opened:
         return _pixels(opened, (width, height), channels, scaled=scalable is not None)
+
+
+def write_picture(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG of uint8 [height, width] or [height, width, channels], of which there are as many as ``CHANNELS`` says."""
+    from PIL import Image  # noqa: PLC0415 - most servers never see a picture
+
+    content = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).save(content, "PNG")
+    return content.getvalue()
 
 
 @contextmanager

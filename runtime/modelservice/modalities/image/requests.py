@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.image.pictures import MAX_PIXELS, PictureError, decode_base64, decode_picture
+from modelservice.modalities.image.pictures import CHANNELS, MAX_PIXELS, PictureError, decode_base64, decode_picture
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.tensors import BOOL, BYTES, Tensor, describe
 
@@ -33,6 +33,11 @@ class RequestReader:
         self._full = (preprocessing.height, preprocessing.width, preprocessing.channels)
         self._bytes = preprocessing.datatype == "UINT8"
         self._scaled = preprocessing.scaled
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether an image may come as a PNG or JPEG."""
+        return self._bytes and self._full[-1] in CHANNELS
 
     def from_instances(self, instances: list[Any]) -> Images:
         """Images as nested arrays, as a PNG or JPEG or ``{"b64": ...}`` of one, or any in an object under its name."""

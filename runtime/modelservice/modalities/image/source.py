@@ -15,13 +15,17 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
 from modelservice.modalities.base import Features, Profile
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.image.embedded import NAME as EMBEDDED_IMAGE
+from modelservice.modalities.image.embedded import EmbeddedImageEncoder, EmbeddedImagePreprocessing, channels_seen
 from modelservice.modalities.image.encoder import NAME, ImageEncoder
 from modelservice.modalities.image.fitting import fit
 from modelservice.modalities.image.npz_file import Arrays
 from modelservice.modalities.image.preprocessing import MAX_CHANNELS, MAX_SIDE
 from modelservice.modalities.missing import missing_notes
 from modelservice.modalities.scaling import NumberRules
+from modelservice.modalities.shared import SharedRows, check_reads
 from modelservice.modalities.split import content_digests
+from modelservice.modalities.tensors import UINT8
 from modelservice.tasks.base import Target, TargetCells
 
 TARGET_FIELD = "spec.data.target"
@@ -43,9 +47,27 @@ class ImageSource:
     modality = NAME
     given = None
 
-    def __init__(self, arrays: Arrays, *, sha256: str) -> None:
+    def __init__(self, arrays: Arrays, *, sha256: str, asked: SharedRows | None = None) -> None:
+        """Make images of arrays.
+
+        Args:
+            arrays: of the images, and of what is known of each.
+            sha256: of the content.
+            asked: who makes numbers of images, in place of their pixels.
+
+        Raises:
+            StageError: who is asked reads no images.
+        """
+        if asked is not None:
+            check_reads(asked, UINT8)
+            self.modality = EMBEDDED_IMAGE
         self.sha256 = sha256
         self._arrays = arrays
+        self._asked = asked
+
+    def asking(self, asked: SharedRows) -> "ImageSource":
+        """The same, whose images somebody makes numbers of; for errors see ``ImageSource``."""
+        return ImageSource(self._arrays, sha256=self.sha256, asked=asked)
 
     def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
         """The target's values as texts; NaN, blank texts and those of ``missing`` are missing.
@@ -106,6 +128,8 @@ class ImageSource:
             counts = f"array {name} has {len(images)} images, and {target.name} has {len(target.values)} values"
             raise DataError("LengthsDiffer", f"{counts}: give one value for each image", field=FEATURES_FIELD)
         kept = images if target.present.all() else images[target.present]
+        if self._asked is not None:
+            return EmbeddedImageExamples(name=name, images=kept, scaled=self._arrays.scaled, asked=self._asked)
         return ImageExamples(name=name, images=kept, scaled=self._arrays.scaled)
 
     def _chosen(self, features: tuple[str, ...], others: Collection[str]) -> str:
@@ -185,6 +209,35 @@ class ImageExamples:
     def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:  # noqa: ARG002 - as above
         """None: a pixel is no column."""
         return ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EmbeddedImageExamples(ImageExamples):
+    """Images as the numbers of a shared encoder."""
+
+    asked: SharedRows
+
+    def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
+        """The encoder, and what images are: explanations hide parts of one by the mean of the training rows.
+
+        Raises:
+            DataError: no channel varies.
+            StageError: the encoder does not see such images.
+        """
+        images, encoder = fit(self.name, self.images, train, scaled=self.scaled), self.asked.encoder
+        preprocessing = EmbeddedImagePreprocessing(
+            encoder=encoder.name,
+            digest=encoder.digest,
+            width=encoder.width,
+            images=images,
+            channels=channels_seen(self.asked, images),
+        )
+        return preprocessing, (preprocessing.images.input,)
+
+    def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
+        """Encode some images, by the encoder that serving uses; errors are those of who is asked."""
+        reader = EmbeddedImageEncoder(preprocessing, lambda images, _: self.asked.embed(images))
+        return reader.encode(reader.from_frame(self.images[rows]))
 
 
 def _texts(name: str, values: NDArray[Any]) -> tuple[NDArray[np.int32], tuple[str, ...]]:

@@ -4,17 +4,21 @@ from typing import Final, Literal
 
 from modelservice.contract.signature import InputColumn
 from modelservice.modalities.base import Opener, Rows
-from modelservice.modalities.shared import AskingEncoder, Embed, SharedPreprocessing
+from modelservice.modalities.shared import AskingEncoder, Embed, SentRows, SharedPreprocessing
+from modelservice.modalities.tensors import BYTES, to_binary
 from modelservice.modalities.text.encoder import TextReader
 from modelservice.modalities.text.preprocessing import text_input
 
 NAME: Final = "EmbeddedText"
+INPUT: Final = "text"
+"""Of an encoder that is served as it is."""
 
 
 class EmbeddedPreprocessing(SharedPreprocessing):
-    """Which encoder makes numbers of a text; ``name`` is that of the column, too."""
+    """Which encoder makes numbers of a text; ``name`` is that of the column, and of the input."""
 
     kind: Literal["EmbeddedPreprocessing"] = "EmbeddedPreprocessing"
+    name: str
 
     @property
     def input(self) -> InputColumn:
@@ -34,9 +38,9 @@ class EmbeddedEncoder(AskingEncoder, TextReader):
         """See ``AskingEncoder``."""
         return EmbeddedEncoder(self._preprocessing, embed)
 
-    def asked(self, rows: Rows) -> list[str]:
+    def sent(self, rows: Rows) -> SentRows:
         """See ``AskingEncoder``."""
-        return self.texts(rows)
+        return SentRows(name=INPUT, datatype=BYTES, rows=[to_binary(BYTES, [text]) for text in self.texts(rows)])
 
 
 EMBEDDED: Final = Opener(name=NAME, document=EmbeddedPreprocessing, build=EmbeddedEncoder)

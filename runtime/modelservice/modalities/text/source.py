@@ -13,8 +13,9 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
 from modelservice.modalities.base import Features, Profile, Source
 from modelservice.modalities.scaling import NumberRules
-from modelservice.modalities.shared import SharedRows
+from modelservice.modalities.shared import SharedRows, check_reads
 from modelservice.modalities.split import content_digests
+from modelservice.modalities.tensors import BYTES
 from modelservice.modalities.text.embedded import NAME as EMBEDDED_TEXT
 from modelservice.modalities.text.embedded import EmbeddedEncoder, EmbeddedPreprocessing
 from modelservice.modalities.text.encoder import NAME, TextEncoder
@@ -47,8 +48,12 @@ class TextSource:
             settings: what is said of the column.
             tokenizer: that of an encoder; None to learn one.
             asked: who makes numbers of texts, in place of tokens.
+
+        Raises:
+            StageError: who is asked reads no texts.
         """
         if asked is not None:
+            check_reads(asked, BYTES)
             self.modality = EMBEDDED_TEXT
         self._asked = asked
         self.sha256 = source.sha256

@@ -437,10 +437,3 @@ def test_learning_on_is_for_texts(tmp_path: Path) -> None:
     reason, said, field = refused(uri, fineTune={})
     assert (reason, field) == ("ModelUnsuited", "spec.model.encoder.fineTune")
     assert f"fineTune changes encoders of texts, and {uri} reads images: leave it out" in said
-
-
-def test_a_service_is_asked_for_texts() -> None:
-    with pytest.raises(StageError) as caught:
-        fit(rows(), {"encoder": {"service": {"name": "resnet"}}})
-    assert caught.value.field == "spec.model.encoder.service"
-    assert "is asked for the numbers of texts, and the data holds images: name a folder with uri" in str(caught.value)

@@ -12,13 +12,21 @@ import numpy as np
 import pytest
 
 from modelservice.contract.manifest import SharedEncoder
-from modelservice.inference import asked_encoder
-from modelservice.inference.asked_encoder import AskedEncoder, NotAnsweredError, Trouble, look_at
-from modelservice.modalities.tensors import from_binary
+from modelservice.inference import asked_encoder, encoder_wire
+from modelservice.inference.asked_encoder import AskedEncoder, look_at
+from modelservice.inference.encoder_wire import NotAnsweredError, Trouble
+from modelservice.modalities.shared import EncoderInput, SentRows
+from modelservice.modalities.tensors import BYTES, UINT8, from_binary, to_binary
+from modelservice.serving.chain import MAX_BODY
 
 DIGEST = f"sha256:{'ab' * 32}"
 ENCODER = SharedEncoder(name="minilm", digest=DIGEST, width=2)
 LENGTH = "Inference-Header-Content-Length"
+
+
+def texts(*said: str) -> SentRows:
+    """Texts as a head sends them."""
+    return SentRows(name="text", datatype=BYTES, rows=[to_binary(BYTES, [one]) for one in said])
 
 
 class Scripted:
@@ -101,16 +109,16 @@ def refusal(status: int, sentence: str, **headers: str) -> tuple[int, dict[str, 
 
 
 def test_texts_go_over_one_connection_in_requests_that_fit(script: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked_encoder, "MAX_TEXTS", 2)
-    monkeypatch.setattr(asked_encoder, "MAX_BYTES", 20)
+    monkeypatch.setattr(asked_encoder, "MAX_ROWS", 2)
+    monkeypatch.setattr(asked_encoder, "MAX_BYTES", 18)
     with listening(script) as address:
         ask = AskedEncoder(address, ENCODER, clock=lambda: 0.0)
-        found = ask(["a", "", "ccc", "d" * 9, "ß"], 2.0)
-        assert ask([], None).shape == (0, 2)
-        ask(["a"])
+        found = ask(texts("a", "", "ccc", "d" * 9, "ß"), 2.0)
+        assert ask(texts(), None).shape == (0, 2)
+        ask(texts("a"))
     assert found.tolist() == [[1, 1], [0, 1], [3, 1], [9, 1], [1, 1]]
     # Two texts, two that are too long together, and the rest.
-    assert [texts for texts, _ in script.asked] == [["a", ""], ["ccc"], ["d" * 9], ["ß"], ["a"]]
+    assert [said for said, _ in script.asked] == [["a", ""], ["ccc"], ["d" * 9], ["ß"], ["a"]]
     assert script.asked[0][1] == {"binary_data_output": True, "digest": DIGEST, "timeout": 2_000_000}
     assert "timeout" not in script.asked[-1][1]
     assert script.connections == 1
@@ -122,14 +130,14 @@ def test_a_connection_that_was_closed_meanwhile_is_made_again(script: Scripted) 
     with listening(script) as address:
         ask = AskedEncoder(address, ENCODER, clock=lambda: now[0])
         script.closes = True  # without a word, as an idle one ends
-        assert ask(["a"]).tolist() == ask(["b"]).tolist() == [[1, 1]]
+        assert ask(texts("a")).tolist() == ask(texts("b")).tolist() == [[1, 1]]
         assert script.connections == 2
         script.closes = False
-        ask(["a"])
-        ask(["a"])
+        ask(texts("a"))
+        ask(texts("a"))
         assert script.connections == 3
         now[0] += 31  # to another pod, perhaps
-        ask(["a"])
+        ask(texts("a"))
         assert script.connections == 4
 
 
@@ -156,7 +164,7 @@ def test_a_refusal_is_told_by_what_may_help(
 ) -> None:
     script.next += [answer, answer]
     with listening(script) as address, pytest.raises(NotAnsweredError, match=sentence) as caught:
-        AskedEncoder(address, ENCODER)(["a"])
+        AskedEncoder(address, ENCODER)(texts("a"))
     assert (caught.value.trouble, caught.value.retry_after) == (trouble, after)
 
 
@@ -173,7 +181,7 @@ def test_a_refusal_is_told_by_what_may_help(
 def test_numbers_of_something_else_are_none(script: Scripted, told: dict[str, Any], sentence: str) -> None:
     script.told = told
     with listening(script) as address, pytest.raises(NotAnsweredError, match=sentence) as caught:
-        AskedEncoder(address, ENCODER)(["a"])
+        AskedEncoder(address, ENCODER)(texts("a"))
     assert caught.value.trouble is Trouble.CHANGED
 
 
@@ -181,15 +189,15 @@ def test_what_is_no_number_is_none(script: Scripted) -> None:
     head = json.dumps({"outputs": [{"shape": [1, 2]}], "parameters": {"digest": DIGEST}}).encode()
     script.next.append((200, {LENGTH: str(len(head))}, head + np.array([1, np.nan], "<f4").tobytes()))
     with listening(script) as address, pytest.raises(NotAnsweredError, match="answers with what is no number"):
-        AskedEncoder(address, ENCODER)(["a"])
+        AskedEncoder(address, ENCODER)(texts("a"))
 
 
 def test_a_pod_that_leaves_is_left_for_another_at_once(script: Scripted) -> None:
     with listening(script) as address:
         ask = AskedEncoder(address, ENCODER)
-        ask(["a"])
+        ask(texts("a"))
         script.next.append(refusal(503, "the server is about to exit"))
-        assert ask(["a"]).tolist() == [[1, 1]]
+        assert ask(texts("a")).tolist() == [[1, 1]]
         assert (script.connections, len(script.asked)) == (2, 3)
 
 
@@ -200,15 +208,15 @@ def test_who_was_found_away_is_left_alone_for_a_moment(script: Scripted) -> None
         script.next += [refusal(503, "is about to exit")] * 2
         for sentence in ("answers with 503", "was not reached a moment ago: try again soon"):
             with pytest.raises(NotAnsweredError, match=sentence):
-                ask(["a"])
+                ask(texts("a"))
         assert len(script.asked) == 2
         now[0] += 1.5
-        assert ask(["a"]).tolist() == [[1, 1]]
+        assert ask(texts("a")).tolist() == [[1, 1]]
     ask = AskedEncoder(address, ENCODER, clock=lambda: now[0])
     with pytest.raises(
         NotAnsweredError, match=r"minilm at http://127\.0\.0\.1:\d+ does not answer \(Connection refused\)"
     ):
-        ask(["a"])
+        ask(texts("a"))
 
 
 def test_an_answer_that_takes_too_long_is_not_waited_for(script: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,11 +231,11 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(script: Scripted, monke
     with listening(script) as address:
         ask = AskedEncoder(address, ENCODER)
         with pytest.raises(NotAnsweredError, match="minilm did not answer within 20 ms") as caught:
-            ask(["a"], 0.02)
+            ask(texts("a"), 0.02)
         assert caught.value.trouble is Trouble.LATE
-        monkeypatch.setattr(asked_encoder, "ANSWER_SECONDS", 0.02)
+        monkeypatch.setattr(encoder_wire, "ANSWER_SECONDS", 0.02)
         with pytest.raises(NotAnsweredError, match="minilm did not answer within 20 ms") as caught:
-            ask(["a"])
+            ask(texts("a"))
         release.set()
 
 
@@ -250,10 +258,10 @@ def test_who_waits_behind_another_answer_waits_for_the_own_one(
     monkeypatch.setattr(script, "answer", slow)
     with listening(script) as address, ThreadPoolExecutor(2) as threads:
         ask = AskedEncoder(address, ENCODER, clock=clock)
-        first = threads.submit(ask, ["a"])
+        first = threads.submit(ask, texts("a"))
         assert begun.wait(10)
         looked.clear()
-        second = threads.submit(ask, ["b"], 1.0)
+        second = threads.submit(ask, texts("b"), 1.0)
         assert looked.wait(10)
         now[0] = 2.0
         release.set()
@@ -264,17 +272,60 @@ def test_who_waits_behind_another_answer_waits_for_the_own_one(
     assert len(script.asked) == 1
 
 
+def test_pixels_go_as_they_are(script: Scripted) -> None:
+    images = np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3)
+    sent = SentRows(name="image", datatype=UINT8, shape=(2, 3, 3), rows=[image.tobytes() for image in images])
+    bodies: list[tuple[dict[str, Any], bytes]] = []
+
+    def answer(body: bytes, length: int) -> tuple[int, dict[str, str], bytes]:
+        bodies.append((json.loads(body[:length]), body[length:]))
+        head = json.dumps({"outputs": [{"shape": [2, 2]}], "parameters": {"digest": DIGEST}}).encode()
+        return 200, {LENGTH: str(len(head))}, head + np.ones((2, 2), "<f4").tobytes()
+
+    script.answer = answer  # type: ignore[method-assign]
+    with listening(script) as address:
+        assert AskedEncoder(address, ENCODER)(sent).tolist() == [[1, 1], [1, 1]]
+    ((document, data),) = bodies
+    (tensor,) = document["inputs"]
+    assert (tensor["name"], tensor["datatype"], tensor["shape"]) == ("image", "UINT8", [2, 2, 3, 3])
+    assert data == images.tobytes()
+
+
 def test_an_encoder_says_what_it_is(script: Scripted) -> None:
     with listening(script) as address:
-        assert look_at(address, "minilm") == ENCODER
-        script.told = {"outputs": [{"name": "label", "shape": [-1]}]}
-        with pytest.raises(NotAnsweredError, match="is no encoder, since it has no output embedding") as caught:
-            look_at(address, "minilm")
-        assert caught.value.trouble is Trouble.REFUSED
-        script.told = {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [-1, 8, 8, 3]}]}
-        with pytest.raises(NotAnsweredError, match=r"reads images, and heads ask for texts: name its folder") as caught:
-            look_at(address, "minilm")
+        assert look_at(address, "minilm") == (ENCODER, EncoderInput(BYTES, ()))
+        script.told = {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [-1, 8, 9, 3]}]}
+        assert look_at(address, "minilm") == (ENCODER, EncoderInput(UINT8, (8, 9, 3)))
+
+
+IMAGE = {"name": "image", "datatype": "UINT8", "shape": [-1, 8, 8, 3]}
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"outputs": [{"name": "label", "shape": [-1]}]}, "is no encoder, since it has no output embedding: name one"),
+        ({"inputs": [IMAGE, IMAGE]}, "is no encoder, since"),
+        ({"inputs": [{**IMAGE, "shape": [-1, "8", 8, 3]}]}, "is no encoder, since"),
+        ({"inputs": [{**IMAGE, "datatype": ["UINT8"]}]}, "is no encoder, since"),
+        ({"inputs": [{**IMAGE, "datatype": "FP32"}]}, r"takes FP32 \[8, 8, 3\], neither texts nor images: name a"),
+        ({"inputs": [{**IMAGE, "shape": [-1, 8, 8]}]}, r"takes UINT8 \[8, 8\], neither texts nor images: name a"),
+        (
+            {"inputs": [{**IMAGE, "shape": [-1, 4096, 4096, 3]}]},
+            "takes images of 50331648 bytes, and a request has 16773120 at most: name its folder with",
+        ),
+    ],
+    ids=["output", "inputs", "side", "datatype", "fractions", "axes", "large"],
+)
+def test_what_heads_cannot_ask_is_said(script: Scripted, told: dict[str, Any], sentence: str) -> None:
+    script.told = told
+    with listening(script) as address, pytest.raises(NotAnsweredError, match=sentence) as caught:
+        look_at(address, "minilm")
     assert caught.value.trouble is Trouble.REFUSED
+
+
+def test_a_row_alone_fits_into_a_request() -> None:
+    assert 1024 <= MAX_BODY - asked_encoder.MAX_ROW_BYTES <= 4096
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from contextlib import closing, contextmanager, suppress
 from itertools import count
 
 import pytest
-from tests.unit.runtime.inference.test_asked_encoder import DIGEST, ENCODER, LENGTH
+from tests.unit.runtime.inference.test_asked_encoder import DIGEST, ENCODER, LENGTH, texts
 
-from modelservice.inference import asked_encoder
-from modelservice.inference.asked_encoder import AskedEncoder, NotAnsweredError, Trouble, look_at
+from modelservice.inference import encoder_wire
+from modelservice.inference.asked_encoder import AskedEncoder, look_at
+from modelservice.inference.encoder_wire import NotAnsweredError, Trouble
 
 DEEP = b"[" * 100_000
 
@@ -47,7 +48,7 @@ def said(content: bytes, *, status: str = "200 OK", **headers: str) -> bytes:
 
 def refused(address: str, within: float | None = None) -> NotAnsweredError:
     with pytest.raises(NotAnsweredError) as caught:
-        AskedEncoder(address, ENCODER, clock=time_that_passes())(["a"], within)
+        AskedEncoder(address, ENCODER, clock=time_that_passes())(texts("a"), within)
     return caught.value
 
 
@@ -64,7 +65,7 @@ def test_a_length_of_less_than_nothing() -> None:
     missing = (400 - len(document)) // 2  # so that what is there is as long as it should be, by that length
     with answering(said(document + b" " * missing, **{LENGTH.replace("-", "_"): str(-missing)})) as address:
         with pytest.raises(NotAnsweredError) as caught:
-            AskedEncoder(address, wide)(["a"])
+            AskedEncoder(address, wide)(texts("a"))
         assert caught.value.trouble is Trouble.CHANGED
 
 
@@ -81,7 +82,7 @@ def test_documents_that_are_deeper_than_anybody_reads() -> None:
 def test_nobody_rests_for_a_year(seconds: str) -> None:
     with answering(said(b"", status="429 Too Many Requests", Retry_After=seconds)) as address:
         error = refused(address)
-    assert (error.trouble, error.retry_after) == (Trouble.BUSY, asked_encoder.LONGEST_REST_SECONDS)
+    assert (error.trouble, error.retry_after) == (Trouble.BUSY, encoder_wire.LONGEST_REST_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_an_answer_that_drips_is_late_as_a_whole(begins: bytes, endless: bytes) 
 
 @pytest.mark.parametrize("size", ["-1", "-5", "zz"])
 def test_parts_of_no_length_are_not_read_to_their_end(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked_encoder, "_MAX_READ", 2**20)
+    monkeypatch.setattr(encoder_wire, "_MAX_READ", 2**20)
     begins = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n".encode()
     with answering(begins, endless=bytes(2**16)) as address:
         assert refused(address, 1e9).trouble is Trouble.AWAY

@@ -11,13 +11,13 @@ import pytest
 from tests.unit.runtime.families.berts import TEXTS
 from tests.unit.runtime.served import Counting, bert, served
 from tests.unit.runtime.serving.fakes import client_of, front_of
-from tests.unit.runtime.stages.test_shared_texts import HEAD, gone, resource, table
+from tests.unit.runtime.stages.test_shared_rows import HEAD, gone, resource, table
 
 import modelservice
 from modelservice.cli import main
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.serving import Batching
-from modelservice.inference import asked_encoder
+from modelservice.inference import encoder_wire
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.base import Features
 from modelservice.serving.alone import answer_alone
@@ -77,7 +77,7 @@ async def test_an_encoder_that_is_away_is_said_at_once_to_all(trained: tuple[Pat
         ready = await client.get("/v2/health/ready")
         assert ready.status_code == 200
         with served(encoder, port=int(address.rpartition(":")[2])):
-            await asyncio.sleep(asked_encoder.REST_SECONDS)
+            await asyncio.sleep(encoder_wire.REST_SECONDS)
             answer = await client.post(PATH, json={"instances": ["the soup was great"]})
             assert answer.json()["predictions"][0]["label"] == "good"
 
@@ -126,7 +126,7 @@ async def test_a_request_is_not_computed_after_its_time(trained: tuple[Path, Pre
         slow.may.set()
         answer = await client.post(PATH, json={"instances": ["the soup was great"]})
         assert answer.json()["predictions"][0]["label"] == "good"
-        assert time.monotonic() - began < asked_encoder.ANSWER_SECONDS
+        assert time.monotonic() - began < encoder_wire.ANSWER_SECONDS
         await client.aclose()
 
 
@@ -155,7 +155,7 @@ def test_the_command_asks_whom_it_is_told(
         assert main(["predict", str(folder), str(rows), "--encoder", address]) == ExitCode.DONE
     assert '"label":"good"' in capsys.readouterr().out
     assert main(["predict", str(folder), str(rows)]) == ExitCode.ORDER_INVALID
-    sentence = f"this head asks the encoder minilm ({encoder.digest}) for the numbers of texts: say where that answers"
+    sentence = f"this head asks the encoder minilm ({encoder.digest}) for the numbers of rows: say where that answers"
     assert sentence in capsys.readouterr().err
     assert main(["serve", "--model", str(folder), "--name", "moods"]) == ExitCode.ORDER_INVALID
     assert sentence in capsys.readouterr().err

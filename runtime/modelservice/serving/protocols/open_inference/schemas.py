@@ -3,10 +3,12 @@
 from typing import Any
 
 from modelservice.contract.signature import InputColumn, Signature
-from modelservice.modalities.tensors import DATATYPES
+from modelservice.modalities.image.requests import BASE64
+from modelservice.modalities.tensors import BYTES, DATATYPES
 from modelservice.serving.model import ServedModel
 from modelservice.serving.protocols.base import Schema
 from modelservice.serving.protocols.open_inference.tensors import MAX_RANK
+from modelservice.serving.uploads import takes_pictures
 
 
 def infer_example(model: ServedModel) -> dict[str, Any]:
@@ -17,6 +19,8 @@ def infer_example(model: ServedModel) -> dict[str, Any]:
         data = [column.example for column in columns] if columns else [example]
         shape = [1, *described[0]["shape"][1:]]
         tensor = {"name": described[0]["name"], "datatype": described[0]["datatype"], "shape": shape, "data": data}
+        if takes_pictures(model.signature) and isinstance(example, dict):
+            tensor |= {"datatype": BYTES, "shape": [1], "data": [example[BASE64]]}
         return {"inputs": [tensor]}
     if not columns:
         return {

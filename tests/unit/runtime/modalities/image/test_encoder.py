@@ -2,7 +2,7 @@
 
 import io
 from base64 import b64encode
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -133,6 +133,29 @@ def test_a_plain_example_is_answered_and_is_no_real_row() -> None:
         encoded = encoder.encode(encoder.from_instances([encoder.example()]))
         assert encoded.shape == (1, *encoder.shape)
         np.testing.assert_allclose(encoded, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("channels", "datatype", "picture"),
+    [(1, "UINT8", True), (3, "UINT8", True), (2, "UINT8", False), (3, "FP32", False)],
+)
+def test_the_example_of_large_images_is_a_picture_where_one_can_hold_it(
+    channels: int, datatype: Literal["UINT8", "FP32"], picture: bool
+) -> None:
+    large = ImagePreprocessing(
+        name="X",
+        height=80,
+        width=60,
+        channels=channels,
+        channel_axis=channels > 1,
+        datatype=datatype,
+        mean=(70.0,) * channels,
+        std=(2.0,) * channels,
+    )
+    encoder = ImageEncoder(large)
+    example = encoder.example()
+    assert isinstance(example, dict) == picture
+    np.testing.assert_allclose(encoder.encode(encoder.from_instances([example])), 0, atol=1e-6)
 
 
 def test_metadata_names_one_tensor() -> None:

@@ -1,38 +1,35 @@
-"""The numbers of a training's texts, from the service of a shared encoder: each different text is asked for once."""
+"""The numbers of a training's rows, from the service of a shared encoder: each different row is asked for once."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-import numpy as np
-
 from modelservice.contract.encoders import EncoderService
 from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.manifest import SharedEncoder
 from modelservice.contract.work_order import TrainWork
-from modelservice.inference.asked_encoder import AskedEncoder, NotAnsweredError, Trouble, look_at
-from modelservice.modalities.base import Features, Rows
+from modelservice.inference.asked_encoder import AskedEncoder, look_at
+from modelservice.inference.encoder_wire import NotAnsweredError, Trouble
+from modelservice.modalities.base import Features
+from modelservice.modalities.known import Known
+from modelservice.modalities.shared import FIELD, EncoderInput, SentRows
 from modelservice.stages.base import Context
 from modelservice.stages.stopwatch import Clock
 
-FIELD: Final = "spec.model.encoder.service"
 PATIENCE_SECONDS: Final = 600.0
 """An encoder that is away is asked again for so long; then the Job's own restarts go on."""
 ANSWER_SECONDS: Final = 60.0
-"""For the numbers of some texts, which may wait behind those of requests."""
+"""For the numbers of some rows, which may wait behind those of requests."""
 _SAID_SECONDS: Final = 30.0
 """Between two notes that it is waited for."""
-_TOGETHER: Final = 32
-"""Texts that are asked for at once."""
 _PASS: Final = frozenset({Trouble.AWAY, Trouble.BUSY, Trouble.LATE})
 
 _Answer = TypeVar("_Answer")
 
 
-def shared_texts(work: TrainWork, context: Context) -> "AskedTexts | None":
-    """Who makes numbers of the texts of an order; None where its encoder is read here, or there is none.
+def shared_rows(work: TrainWork, context: Context) -> "AskedRows | None":
+    """Who makes numbers of the rows of an order; None where its encoder is read here, or there is none.
 
     Raises:
         StageError: what is named is no encoder.
@@ -45,40 +42,38 @@ def shared_texts(work: TrainWork, context: Context) -> "AskedTexts | None":
         message = "the work order does not say where the encoder answers: operator and runtime must be of one release"
         raise StageError("OrderInvalid", message)
     waiting = _Waiting(clock=context.watch.clock, say=context.say)
-    encoder = waiting.answer(partial(_looked_at, work.encoder, service))
-    return AskedTexts(work.encoder, encoder, waiting)
+    encoder, reads = waiting.answer(partial(_looked_at, work.encoder, service))
+    return AskedRows(work.encoder, encoder, reads, waiting)
 
 
 def settle_encoder(service: EncoderService, address: str) -> SharedEncoder:
     """The encoder that answers at an address now; errors as above, without any waiting."""
     try:
-        return _looked_at(address, service)
+        return _looked_at(address, service)[0]
     except NotAnsweredError as error:
         if error.trouble in _PASS:
             raise PassingError("EncoderAway", str(error), field=FIELD) from None
         raise StageError("EncoderUnsuited", str(error), field=FIELD) from None
 
 
-class AskedTexts:
-    """See ``SharedRows``; what was asked for is kept, by a hash of the text."""
+class AskedRows:
+    """See ``SharedRows``; what was asked for is known from then on."""
 
-    def __init__(self, address: str, encoder: SharedEncoder, waiting: "_Waiting") -> None:
+    def __init__(self, address: str, encoder: SharedEncoder, reads: EncoderInput, waiting: "_Waiting") -> None:
         self.encoder = encoder
+        self.reads = reads
         self._ask = AskedEncoder(address, encoder)
         self._waiting = waiting
-        self._known: dict[bytes, Features] = {}
+        self._known = Known()
 
-    def embed(self, rows: Rows) -> Features:
+    def embed(self, rows: SentRows) -> Features:
         """See ``SharedRows``."""
-        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in rows]
-        new = {key: text for key, text in zip(keys, rows, strict=True) if key not in self._known}
+
+        def ask(places: list[int]) -> Features:
+            return self._waiting.answer(partial(self._ask, rows.some(places), ANSWER_SECONDS))
+
         # Texts of one length together: the longest of some decides how much is computed for each of them.
-        left = sorted(new.items(), key=lambda one: (len(one[1]), one[1]))
-        for start in range(0, len(left), _TOGETHER):
-            some = left[start : start + _TOGETHER]
-            found = self._waiting.answer(partial(self._ask, [text for _, text in some], ANSWER_SECONDS))
-            self._known.update((key, row) for (key, _), row in zip(some, found, strict=True))
-        return np.stack([self._known[key] for key in keys]) if keys else np.zeros((0, self.encoder.width), np.float32)
+        return self._known.numbers(rows.rows, ask, width=self.encoder.width, sizes=[len(row) for row in rows.rows])
 
 
 class _Waiting:
@@ -114,14 +109,14 @@ class _Waiting:
                 time.sleep(error.retry_after)
 
 
-def _looked_at(address: str, service: EncoderService) -> SharedEncoder:
+def _looked_at(address: str, service: EncoderService) -> tuple[SharedEncoder, EncoderInput]:
     try:
-        encoder = look_at(address, service.name)
+        encoder, reads = look_at(address, service.name)
     except ValueError as error:
         raise StageError("EncoderUnsuited", str(error), field=FIELD) from None
     if service.digest not in (None, encoder.digest):
         raise _changed(f"the encoder {service.name} is {encoder.digest} by now, and {service.digest} is asked for")
-    return encoder
+    return encoder, reads
 
 
 def _changed(said: str) -> PassingError:

@@ -22,9 +22,9 @@ from modelservice.contract.failure import Failure, PassingError, StageError
 from modelservice.contract.manifest import SharedEncoder
 from modelservice.contract.report import Success
 from modelservice.contract.work_order import FetchWork, TrainWork
-from modelservice.inference.asked_encoder import NotAnsweredError, Trouble
+from modelservice.inference.encoder_wire import NotAnsweredError, Trouble
 from modelservice.inference.predictor import Predictor
-from modelservice.stages import shared_texts
+from modelservice.stages import shared_rows
 from modelservice.stages.documents import ResourceError
 
 SAMPLE, MINILM = SAMPLES / "shared-encoder.yaml", SAMPLES / "minilm.yaml"
@@ -89,7 +89,7 @@ def test_a_head_answers_as_with_the_encoder_inside_and_is_stored_without_it(tmp_
     assert head.manifest.encoder == SharedEncoder(name=NAME, digest=encoder.digest, width=16)
     assert (head.manifest.modality, head.manifest.family) == ("EmbeddedText", "encoder")
     assert head.manifest.files["model.onnx"].size < 4096 < whole.manifest.files["model.onnx"].size
-    note = f"the encoder is the service {NAME} of {encoder.digest}, 16 numbers of a text"
+    note = f"the encoder is the service {NAME} of {encoder.digest}, 16 numbers of a row"
     assert head.manifest.data is not None
     assert note in head.manifest.data.notes
     assert whole.manifest.encoder is None
@@ -185,7 +185,7 @@ def test_a_training_waits_for_its_encoder_and_says_so(tmp_path: Path, monkeypatc
         servers[0].__exit__(None, None, None)
     assert isinstance(done, Success)
     assert waits == [1.0] * 3
-    monkeypatch.setattr(shared_texts, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(shared_rows, "PATIENCE_SECONDS", -1.0)
     (tmp_path / "again").mkdir()
     failed = run_pod(tmp_path / "again", order(gone()), data=data.parent)
     assert isinstance(failed, Failure)
