@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.support.installation import Installation
 USER = "e2e-user"
 
 _figures = pytest.StashKey[list[Figure]]()
-_stories = pytest.StashKey[Stories]()
+_stories = pytest.StashKey[dict[str, Stories]]()
 _began = pytest.StashKey[datetime]()
 
 
@@ -31,25 +31,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "story(seconds): runs side by side with the others; about how long it takes")
-    config.addinivalue_line("markers", "alone: needs the cluster, and the operator, for itself; runs last")
-    config.stash[_figures], config.stash[_began] = [], datetime.now(UTC)
+    for marker in (
+        "story(seconds, cast=None): runs side by side with others, after those of its cast; about how long it takes",
+        "apart(seconds): a story that asks nothing of the operator; it begins while that is watched doing nothing",
+        "alone: needs the cluster, and the operator, for itself; runs last",
+    ):
+        config.addinivalue_line("markers", marker)
+    config.stash[_figures], config.stash[_stories], config.stash[_began] = [], {}, datetime.now(UTC)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(
-        key=lambda item: (item.get_closest_marker("alone") is not None, item.get_closest_marker("story") is not None)
-    )
+    order = ("story", "alone", "apart")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in reversed(order)])
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """A story is told in its thread already: only its end is waited for."""
-    if pyfuncitem.get_closest_marker("story") is None:
+    told = _told_in(pyfuncitem)
+    if told is None:
         return None
-    pyfuncitem.session.stash[_stories].result(pyfuncitem.nodeid)
+    pyfuncitem.config.stash[_stories][told].result(pyfuncitem.nodeid)
     return True
+
+
+def _told_in(item: pytest.Item) -> str | None:
+    """The marker, and the fixture, of a test that is a story; None of another one."""
+    return next((name for name in ("story", "apart") if item.get_closest_marker(name) is not None), None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -99,37 +108,59 @@ def make_space(api: Api, kubeconfig: Path) -> Callable[[str], Space]:
 
 
 @pytest.fixture(scope="session")
-def stories(
+def tell(
     request: pytest.FixtureRequest,
     installation: Installation,
     figures: list[Figure],
     make_space: Callable[[str], Space],
-) -> Iterator[Stories]:
-    """All selected stories, begun."""
+) -> Callable[[str], AbstractContextManager[None]]:
+    """Begins all selected stories of a marker; they are over at the end of the context."""
     known = {"figures": figures, "installation": installation}
-    told = [
-        Story(
-            name=item.nodeid,
-            tell=item.obj,
-            arguments={
-                **(item.callspec.params if hasattr(item, "callspec") else {}),
-                **{name: value for name, value in known.items() if name in item.fixturenames},
-            },
-            seconds=marker.args[0],
-        )
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and (marker := item.get_closest_marker("story"))
-    ]
-    running = Stories(told, make_space=make_space)
-    request.session.stash[_stories] = running
-    yield running
-    running.finish()
+
+    @contextmanager
+    def tell(name: str) -> Iterator[None]:
+        told = [
+            Story(
+                name=item.nodeid,
+                tell=item.obj,
+                arguments={
+                    **(item.callspec.params if hasattr(item, "callspec") else {}),
+                    **{name: value for name, value in known.items() if name in item.fixturenames},
+                },
+                seconds=marker.args[0],
+                cast=marker.kwargs.get("cast"),
+            )
+            for item in request.session.items
+            if isinstance(item, pytest.Function) and (marker := item.get_closest_marker(name))
+        ]
+        running = Stories(told, make_space=make_space)
+        request.config.stash[_stories][name] = running
+        yield
+        running.finish()
+
+    return tell
+
+
+@pytest.fixture(scope="session")
+def story(tell: Callable[[str], AbstractContextManager[None]]) -> Iterator[None]:
+    """All stories that run side by side, begun."""
+    with tell("story"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def apart(tell: Callable[[str], AbstractContextManager[None]]) -> Iterator[None]:
+    """All stories that ask nothing of the operator, begun."""
+    with tell("apart"):
+        yield
 
 
 @pytest.fixture
 def space(request: pytest.FixtureRequest) -> None:
     """A story's namespace: its thread makes it."""
-    request.getfixturevalue("stories")
+    told = _told_in(request.node)
+    assert told is not None, f"{request.node.nodeid} has no namespace: it is no story"
+    request.getfixturevalue(told)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ KEEP = os.environ.get("KEEP") == "1"
 """Whether namespaces stay when their stories are over."""
 SIDE_BY_SIDE = 8
 """More would only make each other slow: a training needs three seconds of CPU before it begins."""
+ATTACKED, CHANGED, TABLE = "attacked", "changed", "table"
+"""Casts: a model that others meddle with, one whose owner changes how it is trained and served, one and its table."""
 
 
 def is_whole(config: pytest.Config) -> bool:
@@ -28,12 +30,17 @@ def is_whole(config: pytest.Config) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """A test function with its arguments, and about how many seconds it takes: long ones begin first."""
+    """A test function with its arguments, and about how many seconds it takes: long ones begin first.
+
+    Stories of one ``cast`` begin with the same model: they are told in its namespace, one after the other, in their
+    order, and what one of them trained and serves the next ones find.
+    """
 
     name: str
     tell: Callable[..., None]
     arguments: Mapping[str, Any]
     seconds: float
+    cast: str | None = None
 
 
 class Stories:
@@ -44,24 +51,32 @@ class Stories:
         self._make_space = make_space
         self._run_id = secrets.token_hex(2)
         self._numbers = itertools.count(1)
-        longest_first = sorted(stories, key=lambda story: -story.seconds)
-        self._futures: dict[str, Future[None]] = {
-            story.name: self._pool.submit(self._tell, story) for story in longest_first
-        }
+        self._told: dict[str, Future[None]] = {story.name: Future() for story in stories}
+        casts: dict[str, list[Story]] = {}
+        for story in stories:
+            casts.setdefault(story.cast or story.name, []).append(story)
+        for told in sorted(casts.values(), key=lambda told: -sum(story.seconds for story in told)):
+            self._pool.submit(self._tell, told)
 
-    def _tell(self, story: Story) -> None:
+    def _tell(self, told: Sequence[Story]) -> None:
+        """Tell the stories of a cast; whatever comes of one of them, the others are told."""
         space = self._make_space(f"e2e-{self._run_id}-{next(self._numbers)}")
-        space.create()
-        try:
-            with space.explained():
-                story.tell(space=space, **story.arguments)
-        finally:
-            if not KEEP:
-                space.remove()
+        for story in told:
+            try:
+                with space.explained():
+                    if story is told[0]:
+                        space.create()
+                    story.tell(space=space, **story.arguments)
+            except BaseException as error:
+                self._told[story.name].set_exception(error)
+            else:
+                self._told[story.name].set_result(None)
+        if not KEEP:
+            space.remove()
 
     def result(self, name: str) -> None:
         """Wait until a story has ended; raises what it raised."""
-        self._futures[name].result()
+        self._told[name].result()
 
     def finish(self) -> None:
         """Wait for those that run, and begin no other one."""

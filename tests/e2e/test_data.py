@@ -1,6 +1,7 @@
 """The table: a change of it trains again, a wrong one is said, and nothing is tried for ever."""
 
 import pytest
+from tests.e2e.stories import TABLE
 from tests.support import object_store
 from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.samples import SAMPLES, sample_table
@@ -25,7 +26,16 @@ def failed_job(space: Space) -> Object:
     return job if "Failed" in ended else {}
 
 
-@pytest.mark.story(120)
+@pytest.mark.story(40, cast=TABLE)
+def test_missing_config_map_is_said_and_heals(space: Space) -> None:
+    space.apply(model_service("flowers", serving={"replicas": 0}))
+    space.wait("flowers", says("ConfigMapNotFound", "'flowers'", "spec.data.configMap.name"), what="misses its table")
+    assert space.children(JOB, "flowers") == []
+    space.apply(config_map("flowers", IRIS))
+    space.wait_ready("flowers")
+
+
+@pytest.mark.story(120, cast=TABLE)
 def test_appended_rows_train_again_and_a_renamed_config_map_does_not(space: Space) -> None:
     space.apply(config_map("flowers", IRIS), model_service("flowers", serving={"replicas": 0}))
     first = space.wait_ready("flowers")["status"]
@@ -63,15 +73,6 @@ def test_mended_table_is_trained_on(space: Space) -> None:
     space.wait("flowers", says(reason), what=f"says {reason}")
     space.apply(config_map("flowers", IRIS))
     assert [one["number"] for one in space.wait_ready("flowers")["status"]["revisions"]] == [1]
-
-
-@pytest.mark.story(40)
-def test_missing_config_map_is_said_and_heals(space: Space) -> None:
-    space.apply(model_service("flowers", serving={"replicas": 0}))
-    space.wait("flowers", says("ConfigMapNotFound", "'flowers'", "spec.data.configMap.name"), what="misses its table")
-    assert space.children(JOB, "flowers") == []
-    space.apply(config_map("flowers", IRIS))
-    space.wait_ready("flowers")
 
 
 @pytest.mark.story(150)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 from tests.bench.record import Figure, at_most
 from tests.cluster.base_image import base_reference
+from tests.e2e.stories import ATTACKED
 from tests.support.client import keep_asking, predict
 from tests.support.e2e import Object, Space, condition, config_map, eventually, is_ready, model_service, says
 from tests.support.pods import build_container, build_pod
@@ -95,7 +96,7 @@ MEDDLING: dict[str, tuple[Kind, tuple[str, ...], str]] = {
 """What is added to which object, by which command, and the field that ``Drifted`` names."""
 
 
-@pytest.mark.story(60)
+@pytest.mark.story(60, cast=ATTACKED)
 def test_fields_that_others_add_are_taken_away_and_said(space: Space) -> None:
     serve(space)
     before = {kind: named(space, kind, "flowers")["spec"] for kind, _, _ in MEDDLING.values()}
@@ -116,11 +117,11 @@ def drifted(space: Space, field: str) -> bool:
     return any(one["reason"] == "Drifted" and field in one["message"] for one in space.events("flowers"))
 
 
-@pytest.mark.story(50)
+@pytest.mark.story(50, cast=ATTACKED)
 def test_a_pod_template_in_an_annotation_is_never_served(space: Space) -> None:
     serve(space)
     image = server_image(space)
-    for number, forge in enumerate((other_image, emptied), start=2):
+    for number, forge in ((2, other_image), (1, emptied)):
         deployment = named(space, DEPLOYMENT, "flowers")
         stored = json.loads(deployment["metadata"].get("annotations", {}).get(TEMPLATE, "null"))
         forged = forge(stored or {"inputs": "", "template": copy.deepcopy(deployment["spec"]["template"])})
@@ -132,6 +133,7 @@ def test_a_pod_template_in_an_annotation_is_never_served(space: Space) -> None:
         assert scaled["status"]["replicas"] == number
         assert server_image(space) == image
     assert {pod["spec"]["containers"][0]["image"] for pod in space.pods("flowers", "serve")} == {image}
+    eventually(lambda: len(space.pods("flowers", "serve")) == 1, what="the end of the second replica")
 
 
 TEMPLATE = "modelservice.dev/template"
@@ -155,7 +157,7 @@ def emptied(stored: Object) -> Object:
     return {**stored, "template": {}}
 
 
-@pytest.mark.story(60)
+@pytest.mark.story(60, cast=ATTACKED)
 def test_labels_taken_away_are_put_back_and_nothing_is_lost(space: Space) -> None:
     key = serve(space)["key"]
     (job,) = space.children(JOB, "flowers")
@@ -189,7 +191,7 @@ def labels_of(space: Space, kind: Kind, name: str) -> dict[str, str]:
     return dict(named(space, kind, name)["metadata"].get("labels", {}))
 
 
-@pytest.mark.story(70)
+@pytest.mark.story(70, cast=ATTACKED)
 def test_orphans_are_adopted_and_nothing_is_trained_again(space: Space) -> None:
     digest, there = serve(space)["digest"], uids(space)
     with answering(space):
@@ -213,7 +215,8 @@ def test_orphans_are_adopted_and_nothing_is_trained_again(space: Space) -> None:
 @pytest.mark.story(60)
 def test_a_pod_that_looks_like_a_training_is_not_believed(space: Space) -> None:
     # No node fits, so the only pod that ends is the attacker's.
-    space.apply(config_map("flowers", IRIS), model_service("flowers", training={"nodeSelector": {"disk": "fast"}}))
+    described = model_service("flowers", training={"nodeSelector": {"disk": "fast"}}, serving={"replicas": 0})
+    space.apply(config_map("flowers", IRIS), described)
     key = space.wait("flowers", says("Unschedulable"), what="waits for a node")["status"]["key"]
     (pod,) = space.pods("flowers", "train")
     forged = build_forged(pod, report=forged_report(key), owner=named(space, CONFIG_MAP, "flowers"))
@@ -256,7 +259,7 @@ def build_forged(pod: Object, *, report: str, owner: Object) -> Object:
     return build_pod("forged", container, metadata=metadata, restartPolicy="Never")
 
 
-@pytest.mark.story(110)
+@pytest.mark.story(110, cast=ATTACKED)
 def test_a_deleted_claim_is_said_at_once_and_the_model_comes_back(space: Space, figures: list[Figure]) -> None:
     name = f"flowers-{serve(space)['key']}"
     lost = named(space, PERSISTENT_VOLUME_CLAIM, name)["metadata"]["uid"]

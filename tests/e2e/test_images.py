@@ -54,9 +54,11 @@ class Learned(NamedTuple):
 
 
 LEARNED: Final[Mapping[str, Learned]] = {
+    "auto.yaml": Learned("auto", "accuracy", 0.8, 0.85),
     "auto-budget.yaml": Learned("auto", "accuracy", 0.8, 0.85),
     "boolean.yaml": Learned("logistic", "accuracy", 0.6, 0.7),
     "compress-auto.yaml": Learned("mlp", "accuracy", 0.8, 0.85),
+    "compression.yaml": Learned("mlp", "accuracy", 0.8, 0.85),
     "date.yaml": Learned("mlp", "r2", 0.6, 0.7),
     "decimal-comma.yaml": Learned("mlp", "r2", 0.2, 0.3),
     "decision-tree.yaml": Learned("decisionTree", "accuracy", 0.8, 0.85),
@@ -68,8 +70,10 @@ LEARNED: Final[Mapping[str, Learned]] = {
     "json-lines.yaml": Learned("mlp", "accuracy", 0.8, 0.85),
     "kernel-ridge.yaml": Learned("kernelRidge", "r2", 0.2, 0.3),
     "logistic.yaml": Learned("logistic", "accuracy", 0.8, 0.85),
+    "parquet.yaml": Learned("mlp", "accuracy", 0.8, 0.85),
     "prune.yaml": Learned("mlp", "accuracy", 0.8, 0.85),
     "random-forest.yaml": Learned("randomForest", "accuracy", 0.8, 0.85),
+    "regression.yaml": Learned("mlp", "r2", 0.2, 0.3),
     "rnn.yaml": Learned("rnn", "accuracy", 0.6, 0.7),
     "search.yaml": Learned("mlp", "accuracy", 0.8, 0.85),
     "share-weights.yaml": Learned("mlp", "accuracy", 0.8, 0.85),
@@ -78,7 +82,7 @@ LEARNED: Final[Mapping[str, Learned]] = {
     "text.yaml": Learned("logistic", "accuracy", 0.6, 0.7),
     "transformer.yaml": Learned("transformer", "accuracy", 0.6, 0.7),
 }
-COMPRESSED: Final = ("compress-auto.yaml", "distill.yaml", "prune.yaml", "share-weights.yaml")
+COMPRESSED: Final = ("compress-auto.yaml", "compression.yaml", "distill.yaml", "prune.yaml", "share-weights.yaml")
 
 
 def numbers(cell: str) -> float | str:
@@ -165,7 +169,7 @@ def ended(space: Space) -> bool:
     return phase == "Succeeded"
 
 
-@pytest.mark.story(250)
+@pytest.mark.apart(120)
 def test_samples_are_trained_by_one_image_and_answered_by_the_other(space: Space) -> None:
     asked = {file: asked_and_truth(file) for file in LEARNED}
     space.kubectl(

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from tests.e2e.stories import CHANGED
 from tests.support.client import keep_asking, predict
 from tests.support.e2e import Holds, Object, Space, condition, config_map, eventually, is_ready, model_service, says
-from tests.support.samples import BAD, bad_samples
+from tests.support.samples import BAD, SAMPLES, bad_samples, objects
 from tests.support.tables import FLOWERS, IRIS
 
 from modelservice_operator.constants import LABEL_NAME
@@ -77,13 +78,17 @@ def takes_back_what_crashes(space: Space) -> None:
 
 @pytest.mark.story(80)
 def test_delete_leaves_nothing(space: Space) -> None:
-    autoscaling = {"autoscaling": {"minReplicas": 1, "maxReplicas": 2}}
+    """It serves as the sample of autoscaling says."""
+    (sample,) = (one for one in objects(SAMPLES / "autoscaling.yaml") if one["kind"] == MODEL_SERVICE.kind)
     digest = leaves_what_is_retained_to_the_next_one(space)
-    space.apply(model_service("flowers", serving=autoscaling))
+    space.apply(model_service("flowers", serving=sample["spec"]["serving"]))
     again = space.wait_ready("flowers")["status"]
     assert (again["revision"], again["digest"]) == (1, digest)
     assert space.children(JOB, "flowers") == [], "nothing is trained again"
-    eventually(lambda: space.children(HORIZONTAL_POD_AUTOSCALER, "flowers"), what="the autoscaler", seconds=30)
+    (autoscaler,) = eventually(
+        lambda: space.children(HORIZONTAL_POD_AUTOSCALER, "flowers"), what="the autoscaler", seconds=30
+    )
+    assert autoscaler["spec"]["maxReplicas"] == 5
     space.kubectl("delete", "modelservice", "flowers")
     eventually(lambda: not left(space), what="nothing is left", seconds=90)
     volumes = space.api.request("GET", "/api/v1/persistentvolumes")["items"]
@@ -123,10 +128,10 @@ def owners(obj: Object) -> list[Object]:
     return references
 
 
-@pytest.mark.story(90)
+@pytest.mark.story(90, cast=CHANGED)
 def test_suspend_ends_a_training_and_lets_it_begin_again(space: Space) -> None:
     space.apply(config_map("flowers", IRIS), model_service("flowers"))
-    space.wait_ready("flowers")
+    first = space.wait_ready("flowers")["status"]["revision"]
     # So much is done on no machine before it is stopped; that progress is shown, however little, says that it runs.
     space.patch("flowers", {"training": {"epochs": 100_000, "batchSize": 1}})
 
@@ -141,7 +146,7 @@ def test_suspend_ends_a_training_and_lets_it_begin_again(space: Space) -> None:
     assert predict(space.address("flowers"), "flowers", ROWS[:1])
     space.patch("flowers", {"suspend": False, "training": {"epochs": 6, "batchSize": None}})
     status = space.wait_ready("flowers")["status"]
-    assert status["revision"] == 2
+    assert status["revision"] == first + 1
     assert "Suspended" not in {one["type"] for one in status["conditions"]}
 
 

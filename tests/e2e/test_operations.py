@@ -236,7 +236,7 @@ def test_a_status_wiped_by_hand_comes_back_without_training(fleet: Spaces) -> No
     assert changed == {(space.name, "ModelService", "iris")}
 
 
-@pytest.mark.usefixtures("second_node_begun")  # which is no business of the operator's
+@pytest.mark.usefixtures("second_node_begun", "apart")  # which are no business of the operator's
 def test_a_converged_operator_writes_nothing(
     fleet: Spaces, installation: Installation, figures: list[Figure], pytestconfig: pytest.Config
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tests.e2e.stories import CHANGED
 from tests.support.client import keep_asking
 from tests.support.custom_metrics import custom_metrics_api
 from tests.support.document_runs import SCALING
@@ -61,7 +62,7 @@ def watched_replicas(space: Space) -> Iterator[set[int]]:
         watching.join()
 
 
-@pytest.mark.story(100)
+@pytest.mark.story(100, cast=CHANGED)
 def test_replicas_by_kubectl_scale_survive_the_way_to_autoscaling(space: Space) -> None:
     space.apply(config_map("flowers", IRIS), model_service("flowers"))
     space.wait_ready("flowers")

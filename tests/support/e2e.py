@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -42,6 +43,18 @@ class Api:
         answer = self._client.call_api(method, url, header_params=headers, body=body, _request_timeout=10)
         read: Object = json.loads(answer.read())
         return read
+
+    def log(self, namespace: str, pod: str) -> str:
+        """What the container of a pod has logged so far.
+
+        Raises:
+            AssertionError: it has not started, or is gone.
+        """
+        url = f"{self._client.configuration.host}{POD.path(namespace, pod)}/log"
+        answer = self._client.call_api("GET", url, header_params={"Accept": "*/*"}, _request_timeout=10)
+        said: str = answer.read().decode()
+        assert answer.status == HTTPStatus.OK, said
+        return said
 
     def states(self, kind: Kind, namespace: str, name: str, *, seconds: float) -> Iterator[Object]:
         """An object as it is, then each time that it changes, until the time is over; nothing where it is not there.
