@@ -197,9 +197,10 @@ def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifact
         yield "its old pods ended before new ones started, since no node had a GPU for both (see spec.serving.rollout)"
     yield from _waiting(planned)
     if (goal := planned.goal) is not None:
-        before = [one for one in observed.revisions if one.number < goal.number]
-        if before and (words := input_changes(before[-1].record, goal.record)):
-            yield f"the inputs changed against revision {before[-1].number}, {words}"
+        earlier = (one for one in observed.revisions if one.turn < goal.turn)
+        before = max(earlier, key=lambda one: one.turn, default=None)
+        if before is not None and (words := input_changes(before.record, goal.record)):
+            yield f"the inputs changed against revision {before.number}, {words}"
     if planned.serving is not None:
         store, location = location_of(planned.serving.record, artifacts)
     elif planned.pending is not None:

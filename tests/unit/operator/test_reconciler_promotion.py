@@ -145,6 +145,26 @@ def test_other_inputs_are_said_where_they_may_change() -> None:
     )
 
 
+def test_other_inputs_are_those_of_what_served_before_and_not_of_the_number_before() -> None:
+    world = World()
+    first = world.serve()
+    learn_again(world)
+    world.bind_claims()
+    world.end_stage(wider(world.order(world.job())["key"]))
+    world.settle()
+    world.roll_out()
+    world.settle()
+    world.config_map()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert deployed_key(world) == first, "what it learned before is served again"
+    changes = "gone: age (Number); of another kind: a was Category and is Number"
+    assert world.condition("Ready")["message"] == (
+        f"1 of 1 replicas serve revision 1; the inputs changed against revision 2, {changes}"
+    )
+
+
 def test_a_result_that_never_was_promoted_is_kept_for_the_day_it_may_be() -> None:
     world = World()
     first = world.serve(promotion=ACCURATE)
