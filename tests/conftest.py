@@ -1,6 +1,7 @@
 """Fixtures of all levels."""
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from modelservice.serving.garbage import GARBAGE_THRESHOLD
 settings.register_profile("repeatable", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+# Each test computes little, and several processes of them share the CPUs: threads would wait for each other, at a loop.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What torch and others bring are millions of objects that stay, and so do all tests. A server and a training keep
 # Python from looking through them for garbage again and again, too.
