@@ -29,7 +29,7 @@ LEARNS = [
     ("iris", {"randomForest": {}}, 0.9),
     ("iris", {"gradientBoosting": {}}, 0.9),
     ("iris", {"kernelRidge": {}}, 0.9),
-    ("wine", {"mlp": {}}, 0.85),
+    ("wine", {"mlp": {"ensemble": 4}}, 0.85),
     ("wine", {"logistic": {}}, 0.9),
     ("wine", {"svm": {}}, 0.95),
     ("wine", {"decisionTree": {"maxDepth": 4, "minSamplesLeaf": 2}}, 0.8),
