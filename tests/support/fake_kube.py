@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -27,6 +27,7 @@ from modelservice_operator.objects import Kind, Ref
 from modelservice_operator.watches import WATCHES
 
 Object = dict[str, Any]
+T = TypeVar("T")
 
 
 class FakeClock:
@@ -45,11 +46,14 @@ class FakeClock:
         raise AssertionError("the reconciler must not wait")
 
 
-def copied(value: Any) -> Any:
+def copied(value: T) -> T:
     """A copy of what JSON can say: several times as fast as one that looks for cycles and classes."""
+    made: Any = value
     if isinstance(value, dict):
-        return {name: copied(part) for name, part in value.items()}
-    return [copied(part) for part in value] if isinstance(value, list) else value
+        made = {name: copied(part) for name, part in value.items()}
+    elif isinstance(value, list):
+        made = [copied(part) for part in value]
+    return cast("T", made)
 
 
 def merged(old: Any, new: Any) -> Any:
