@@ -18,7 +18,9 @@ settings.register_profile("explore", deadline=None, suppress_health_check=[Healt
 settings.load_profile("repeatable")
 
 # Each test computes little, and several processes of them share the CPUs: threads would wait for each other, at a loop.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Those of scikit-learn's forests also change the filters of warnings under each other, and then warn of what is none.
+for threads in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+    os.environ.setdefault(threads, "1")
 
 # What torch and others bring are millions of objects that stay, and so do all tests. A server and a training keep
 # Python from looking through them for garbage again and again, too.
