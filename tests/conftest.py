@@ -1,6 +1,7 @@
 """Fixtures of all levels."""
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ from modelservice.serving.garbage import GARBAGE_THRESHOLD
 settings.register_profile("repeatable", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+# Each test computes little, and several processes of them share the CPUs: threads would wait for each other, at a loop.
+# Those of scikit-learn's forests also change the filters of warnings under each other, and then warn of what is none.
+for threads in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+    os.environ.setdefault(threads, "1")
 
 # What torch and others bring are millions of objects that stay, and so do all tests. A server and a training keep
 # Python from looking through them for garbage again and again, too.

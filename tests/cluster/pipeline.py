@@ -47,7 +47,7 @@ def pytest(name: str, *folders: str, options: tuple[str, ...] = ()) -> Stage:
 LINT = (
     Stage("lint: ruff check", (str(BIN / "ruff"), "check")),
     Stage("lint: ruff format", (str(BIN / "ruff"), "format", "--check")),
-    Stage("lint: mypy", (str(BIN / "mypy"), "operator", "runtime", "tests")),
+    Stage("lint: mypy", python("-m", "tests.support.typecheck", "operator", "runtime", "tests")),
     Stage("lint: layers (import-linter)", (str(BIN / "lint-imports"),)),
 )
 VERIFY = (Stage("generated files are current", python("-m", "tests.support.generate", "--check")),)

@@ -2,12 +2,15 @@
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from tests.support.helm import ROOT
 
 REMEDY = "run `make cluster-up`, or set KUBECONFIG"
@@ -47,12 +50,7 @@ def kubectl(
     Raises:
         NoClusterError: kubectl or the cluster is missing.
     """
-    environment = dict(cluster_environment())
-    binary = shutil.which("kubectl", path=environment.get("PATH"))
-    if binary is None:
-        raise NoClusterError(f"kubectl is missing: {REMEDY}")
-    if kubeconfig is not None:
-        environment["KUBECONFIG"] = str(kubeconfig)
+    binary, environment = _program(kubeconfig)
     return subprocess.run(
         [binary, *map(str, args)],
         cwd=ROOT,
@@ -63,6 +61,39 @@ def kubectl(
         check=False,
         timeout=timeout,
     )
+
+
+def _program(kubeconfig: str | Path | None) -> tuple[str, dict[str, str]]:
+    """kubectl, and what its environment is."""
+    environment = dict(cluster_environment())
+    binary = shutil.which("kubectl", path=environment.get("PATH"))
+    if binary is None:
+        raise NoClusterError(f"kubectl is missing: {REMEDY}")
+    if kubeconfig is not None:
+        environment["KUBECONFIG"] = str(kubeconfig)
+    return binary, environment
+
+
+@contextmanager
+def apiserver(kubeconfig: str | Path | None = None) -> Iterator[httpx.Client]:
+    """A client of the apiserver, with the rights of the kubeconfig: for hundreds of requests of one test.
+
+    Raises:
+        NoClusterError: kubectl or the cluster is missing.
+    """
+    binary, environment = _program(kubeconfig)
+    command = [binary, "proxy", "--port=0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            found = re.search(r"127\.0\.0\.1:\d+", said)
+            if found is None:
+                raise NoClusterError(f"`kubectl proxy` says {said!r}: {REMEDY}")
+            with httpx.Client(base_url=f"http://{found[0]}", timeout=60, trust_env=False) as client:
+                yield client
+        finally:
+            process.terminate()
 
 
 def find_kubeconfig() -> Path:

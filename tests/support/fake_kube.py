@@ -1,11 +1,10 @@
 """A small Kubernetes in memory: the ports that the reconciler reads and writes, with dictionaries."""
 
 import asyncio
-import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -28,6 +27,7 @@ from modelservice_operator.objects import Kind, Ref
 from modelservice_operator.watches import WATCHES
 
 Object = dict[str, Any]
+T = TypeVar("T")
 
 
 class FakeClock:
@@ -46,11 +46,21 @@ class FakeClock:
         raise AssertionError("the reconciler must not wait")
 
 
+def copied(value: T) -> T:
+    """A copy of what JSON can say: several times as fast as one that looks for cycles and classes."""
+    made: Any = value
+    if isinstance(value, dict):
+        made = {name: copied(part) for name, part in value.items()}
+    elif isinstance(value, list):
+        made = [copied(part) for part in value]
+    return cast("T", made)
+
+
 def merged(old: Any, new: Any) -> Any:
     """What is there with what somebody adds to its maps; lists are replaced."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
-    return copy.deepcopy(new)
+    return copied(new)
 
 
 def applied(live: Any, before: Any, new: Any, others: list[Any]) -> Any:
@@ -75,7 +85,7 @@ def applied(live: Any, before: Any, new: Any, others: list[Any]) -> Any:
     if (named := _named(new)) is not None and named:
         merged_items = applied(_named(live) or {}, _named(before) or {}, named, [_named(one) or {} for one in others])
         return list(merged_items.values())
-    return copy.deepcopy(new)
+    return copied(new)
 
 
 def _without(live: Any, owned: Any) -> Any:
@@ -174,7 +184,7 @@ class FakeKube:
         else:
             base = {name: known["metadata"][name] for name in ("uid", "creationTimestamp", "generation")}
             base["resourceVersion"] = known["metadata"]["resourceVersion"]
-        stored = {**copy.deepcopy(obj), "metadata": {**copy.deepcopy(obj["metadata"]), **base}}
+        stored = {**copied(obj), "metadata": {**copied(obj["metadata"]), **base}}
         if ref.kind == MODEL_SERVICE:  # the CRD's default
             stored.setdefault("status", {"observedGeneration": NOT_OBSERVED})
         if ref.kind in self.webhooks:
@@ -184,7 +194,7 @@ class FakeKube:
                 stored["metadata"]["generation"] += 1
             stored["metadata"]["resourceVersion"] = str(next(self._versions))
             self.objects[ref] = stored
-        return copy.deepcopy(stored)
+        return copied(stored)
 
     def _end(self, ref: Ref, stored: Object) -> None:
         """What is being deleted goes with its last finalizer."""
@@ -201,12 +211,12 @@ class FakeKube:
     async def get(self, ref: Ref) -> Object | None:
         self.reads.append(("get", ref.kind.kind, ref.name))
         self._fail("get", ref.kind)
-        return copy.deepcopy(self.objects.get(ref))
+        return copied(self.objects.get(ref))
 
     async def get_metadata(self, ref: Ref) -> Object | None:
         self.reads.append(("get_metadata", ref.kind.kind, ref.name))
         found = self.objects.get(ref)
-        return {"metadata": copy.deepcopy(found["metadata"])} if found else None
+        return {"metadata": copied(found["metadata"])} if found else None
 
     async def names(self, kind: Kind, namespace: str) -> frozenset[str] | None:
         self.reads.append(("names", kind.kind, namespace))
@@ -235,7 +245,7 @@ class FakeKube:
         said = self.applied.setdefault(ref, {})
         others = [one for name, one in said.items() if name != manager]
         result = applied(found or {}, said.get(manager, {}), obj, others)
-        said[manager] = copy.deepcopy(obj)
+        said[manager] = copied(obj)
         if ref.kind == DEPLOYMENT:
             result["spec"].setdefault("replicas", 1)
         stored = self._save(ref, result)
@@ -283,7 +293,7 @@ class FakeKube:
         assert found is not None
         if found["metadata"]["resourceVersion"] != version:
             raise Conflict("the object has been modified")
-        stripped = copy.deepcopy(found)
+        stripped = copied(found)
         for pointer in pointers:
             _remove(stripped, pointer)
         stored = self._save(ref, stripped)

@@ -53,12 +53,7 @@ def mutations(document: dict[str, Any]) -> Iterator[Mutation]:
         if "x-kubernetes-preserve-unknown-fields" in schema:
             continue  # the apiserver takes whatever it is
         for keyword, bad in _beyond(schema, value):
-            mutated = copy.deepcopy(document)
-            parent: Any = mutated
-            for step in steps[:-1]:
-                parent = parent[step]
-            parent[steps[-1]] = bad
-            yield Mutation(field=field_path(steps), keyword=keyword, document=mutated)
+            yield Mutation(field=field_path(steps), keyword=keyword, document=_with(document, steps, bad))
         yield from _without_required(document, steps, schema)
 
 
@@ -88,9 +83,17 @@ def _beyond(schema: Schema, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _without_required(document: dict[str, Any], steps: Steps, schema: Schema) -> Iterator[Mutation]:
     for name in schema.get("required", ()):
-        mutated = copy.deepcopy(document)
-        parent: Any = mutated
+        parent: Any = document
         for step in steps:
             parent = parent[step]
-        del parent[name]
-        yield Mutation(field=field_path((*steps, name)), keyword="required", document=mutated)
+        left = {one: value for one, value in parent.items() if one != name}
+        yield Mutation(field=field_path((*steps, name)), keyword="required", document=_with(document, steps, left))
+
+
+def _with(value: Any, steps: Steps, new: Any) -> Any:
+    """What has another value there; all else is the same, and not a copy."""
+    if not steps:
+        return new
+    changed = copy.copy(value)
+    changed[steps[0]] = _with(value[steps[0]], steps[1:], new)
+    return changed

@@ -1,12 +1,11 @@
 """One ModelService on the small Kubernetes in memory, and hands that play kubelet and controllers."""
 
 import asyncio
-import copy
 import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.fake_kube import FakeClock, FakeKube, FakeProgress, Stop
+from tests.support.fake_kube import FakeClock, FakeKube, FakeProgress, Stop, copied
 
 from modelservice.contract.comparison import ComparedMetric, Comparison
 from modelservice.contract.evaluation import Evaluation, Metric
@@ -213,7 +212,7 @@ class World:
             self.cache.drop_ghosts(kind, self.cache.uids(kind), objects)  # what only lost its label is looked for
             for obj in objects:
                 if _WATCHES[kind].selects(obj) or obj["metadata"]["uid"] in self.cache.uids(kind):
-                    self.cache.put(kind, copy.deepcopy(obj))
+                    self.cache.put(kind, copied(obj))
         tables = self.all(CONFIG_MAP)
         for obj in tables:
             self.reconciler.data_watch.put(CONFIG_MAP, obj)

@@ -5,6 +5,7 @@ import concurrent.futures
 import io
 import json
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -231,25 +232,30 @@ def test_a_server_that_is_gone_may_come_back(address: str, monkeypatch: pytest.M
         open_store(address).load()
 
 
-def begin_as_pod(root: Path, order: WorkOrder, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Do what an order says in a process of its own, which has these variables and no other; its log is a file."""
+def end_of_pod(root: Path, order: WorkOrder, environment: dict[str, str], *, clock: str = "time.perf_counter") -> int:
+    """Do what an order says in a process of its own, which has these variables and no other; its log is a file.
+
+    ``clock`` is an expression; answers with the process's exit code.
+    """
     (root / "order.json").write_text(order.model_dump_json(exclude_none=True))
     code = (
-        "import sys, time, pathlib; from modelservice.stages.run import Places, Pod, run_stage;"
-        f"root = pathlib.Path({str(root)!r});"
+        "import itertools, os, signal, sys, time, pathlib\n"
+        "from modelservice.stages.run import Places, Pod, run_stage\n"
+        f"root = pathlib.Path({str(root)!r})\n"
         "places = Places(order=root / 'order.json', data=root, report=root / 'report', progress_host='127.0.0.1',"
-        " progress_port=0);"
-        "sys.exit(run_stage(where=places, pod=Pod(), clock=time.perf_counter, now=time.time, out=sys.stdout))"
+        " progress_port=0)\n"
+        f"sys.exit(run_stage(where=places, pod=Pod(), clock={clock}, now=time.time, out=sys.stdout))"
     )
     environment = {**environment, "PATH": "/usr/bin:/bin"}
     with (root / "log").open("wb") as log:
-        return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=log, stderr=log)
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, stdout=log, stderr=log, check=False
+        ).returncode
 
 
 def run_as_pod(root: Path, order: WorkOrder, environment: dict[str, str]) -> Success:
-    """Wait until it is done; see ``begin_as_pod``."""
-    with begin_as_pod(root, order, environment) as process:
-        assert process.wait() == 0, (root / "log").read_text()
+    """What it reports at its end; see ``end_of_pod``."""
+    assert end_of_pod(root, order, environment) == 0, (root / "log").read_text()
     result = Report.model_validate(json.loads((root / "report").read_text())).result
     assert isinstance(result, Success)
     return result
@@ -302,14 +308,15 @@ def test_a_pod_trains_on_objects_of_one_store_and_keeps_the_model_in_another(
 def test_a_killed_training_goes_on_from_its_checkpoint_in_the_bucket(
     server: Server, address: str, tmp_path: Path
 ) -> None:
+    """It is killed when it looks at its clock and a checkpoint is there; a second passes with each look."""
     (tmp_path / "iris.csv").write_bytes(IRIS.read_bytes())
     key = address.rpartition("/")[2]
-    work = train_work(epochs=2000).model_copy(update={"checkpoint": Checkpoint(every_seconds=1)})
+    work = train_work(epochs=60).model_copy(update={"checkpoint": Checkpoint(every_seconds=1)})
     order = order_of(work, key=key, artifact=address)
     checkpoints = server.buckets / address.removeprefix("s3://") / "checkpoints"
-    with begin_as_pod(tmp_path, order, server.environment) as process:
-        wait_until((checkpoints / "train").exists, process, seconds=120)
-        process.kill()
+    kept = f"pathlib.Path({str(checkpoints / 'train')!r}).exists()"
+    clock = f"lambda looks=itertools.count(): {kept} and os.kill(os.getpid(), signal.SIGKILL) or float(next(looks))"
+    assert end_of_pod(tmp_path, order, server.environment, clock=clock) == -signal.SIGKILL
     result = run_as_pod(tmp_path, order, server.environment)
     assert "train went on from epoch" in (tmp_path / "log").read_text()
     assert result.digest == produce(work, key=key).digest

@@ -77,17 +77,25 @@ class Cluster:
         return write_kubeconfig(self.folder, "test", self.port, TOKENS["test"], self.folder / "pki" / "apiserver.crt")
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    one = Cluster(tmp_path)
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    one = Cluster(tmp_path_factory.mktemp("watching"))
     try:
         one.start()
         kubeconfig = str(one.kubeconfig())
-        monkeypatch.setitem(os.environ, "KUBECONFIG", kubeconfig)
-        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", kubeconfig)  # read at its import
-        yield one
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(os.environ, "KUBECONFIG", kubeconfig)
+            patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", kubeconfig)  # read at its import
+            yield one
     finally:
         one.stop()
+
+
+@pytest.fixture
+def cluster(started: Cluster) -> Iterator[Cluster]:
+    """It is without ConfigMaps."""
+    yield started
+    started.ask("DELETE", CONFIG_MAP.path(NAMESPACE))
 
 
 @asynccontextmanager
@@ -121,13 +129,11 @@ def make(cluster: Cluster, obj: Object) -> Object:
 
 async def test_watches_outlive_the_apiserver_and_end_with_the_history_that_they_know(cluster: Cluster) -> None:
     make(cluster, config_map("first"))
-    cluster.stop()
-    shutil.copytree(cluster.folder / "etcd", cluster.folder / "backup")
-    cluster.start()
     async with reflecting() as (context, task):
         assert context.cache.get(Ref(CONFIG_MAP, NAMESPACE, "first")) is not None
 
         await asyncio.to_thread(cluster.stop)
+        shutil.copytree(cluster.folder / "etcd", cluster.folder / "backup")
         await asyncio.to_thread(cluster.start)
         make(cluster, config_map("second"))
         await eventually(lambda: context.cache.get(Ref(CONFIG_MAP, NAMESPACE, "second")) is not None, seconds=90)

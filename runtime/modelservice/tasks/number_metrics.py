@@ -12,6 +12,8 @@ _RESAMPLES = 2000
 _FEWEST_RESAMPLES = 200
 _DRAWS = 20_000_000
 """Rows drawn in all: with many rows fewer resamples do, since their interval is narrow."""
+_AT_ONCE = 1 << 18
+"""Rows that are drawn at once: many small resamples in one step, and of a large one no more than itself."""
 _SEED = 20_240_229
 """Fixed, so that equal models have equal intervals."""
 
@@ -55,14 +57,23 @@ def _share_interval(parts: Numbers, values: Numbers, weights: Numbers | None) ->
     generator = np.random.default_rng(_SEED)
     moments = np.stack([parts, centred, np.square(centred), np.ones(rows)]) * heavy
     resamples = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _DRAWS // rows))
-    found = []
-    for _ in range(resamples):
-        counts = np.bincount(generator.integers(rows, size=rows), minlength=rows)
-        part, total, squares, weight = moments @ counts
+    found = list[float]()
+    at_once = max(1, _AT_ONCE // rows)
+    for done in range(0, resamples, at_once):
+        counts = _drawn(generator, rows=rows, resamples=min(at_once, resamples - done))
+        # Not by BLAS, whose last bits are those of its number of threads.
+        part, total, squares, weight = np.einsum("mr,sr->ms", moments, counts)
         spread = squares - total * total / weight
-        if spread > 0 and np.count_nonzero(counts) > 1:
-            found.append(part / spread)
+        told = (spread > 0) & (np.count_nonzero(counts, axis=1) > 1)
+        found += (part[told] / spread[told]).tolist()
     if not found:
         return None
     low, high = np.percentile(found, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _drawn(generator: np.random.Generator, *, rows: int, resamples: int) -> Numbers:
+    """How often each row is in each resample, [resamples, rows]."""
+    places = generator.integers(rows, size=(resamples, rows)) + rows * np.arange(resamples)[:, np.newaxis]
+    counts = np.bincount(places.ravel(), minlength=rows * resamples)
+    return counts.reshape(resamples, rows).astype(np.float64)

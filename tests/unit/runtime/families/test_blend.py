@@ -14,7 +14,7 @@ from tests.unit.runtime.families.datasets import build, difference, fit, load, p
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import Auto
 from modelservice.contract.progress import Progress
-from modelservice.families import ensemble
+from modelservice.families import candidates, ensemble
 from modelservice.families.blend import fit_blend
 from modelservice.families.candidates import CANDIDATES, Candidate, Judged, Judging, LearnedRows, fitted_by, folds_of
 from modelservice.families.costs import Size
@@ -29,6 +29,15 @@ LINEAR = Candidate(name="linear", judge=fitted_by(fit_linear, None), seconds=lam
 def rows_of(name: str) -> LearnedRows:
     side = load(name).train
     return LearnedRows(features=side.features, values=side.values, classes=len(load(name).labels), weights=None)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks, epochs and trees: for what holds of a blend of any models."""
+    monkeypatch.setattr(ensemble, "_MEMBERS", 5)
+    monkeypatch.setattr(ensemble, "_EPOCHS", 30)
+    monkeypatch.setattr(candidates, "_MANY_ROWS", 0)
+    monkeypatch.setattr(candidates, "_FEW_TREES", 20)
 
 
 def failing(rows: LearnedRows, how: Judging) -> Judged:
@@ -155,6 +164,7 @@ def test_the_penalty_of_a_linear_model_is_chosen_by_what_is_held_back() -> None:
         assert least <= strength <= most
 
 
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("data", ["iris", "diabetes"])
 def test_a_blend_says_what_each_model_came_to(data: Any) -> None:
     observed: list[Progress] = []
@@ -186,6 +196,7 @@ def test_few_rows_try_fewer_models() -> None:
     assert [one.name for one in found.models] == ["linear"]
 
 
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(("data", "least"), [("iris", 0.9), ("diabetes", 0.35)])
 def test_auto_is_one_model_of_several(data: Any, least: float) -> None:
     dataset = load(data)
@@ -198,8 +209,8 @@ def test_auto_is_one_model_of_several(data: Any, least: float) -> None:
     assert [one.name for one in fitted.models] == expected
 
 
+@pytest.mark.usefixtures("few")
 def test_the_same_seed_blends_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ensemble, "_MEMBERS", 5)
     monkeypatch.setattr(ensemble, "_EPOCHS", 5)
     first, second = (fit(load("iris"), {"auto": {}}) for _ in range(2))
     assert (first.onnx, first.notes) == (second.onnx, second.notes)

@@ -17,6 +17,7 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.networks import MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
+from modelservice.families import ensemble as module
 from modelservice.families.architecture import Architecture, MemberMean
 from modelservice.families.ensemble import fit_ensemble, plan_for
 from modelservice.families.kept_back import kept_back, out_of_fold
@@ -84,7 +85,8 @@ def test_probabilities_get_as_sure_as_they_are_right() -> None:
 
 
 @pytest.mark.parametrize("data", ["iris", "breast_cancer", "diabetes"])
-def test_an_ensemble_is_one_model(data: Any) -> None:
+def test_an_ensemble_is_one_model(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_EPOCHS", 10)
     dataset = load(data)
     observed: list[Any] = []
     fitted = fit(dataset, {"mlp": {"ensemble": 3}}, observed=observed)
@@ -94,9 +96,9 @@ def test_an_ensemble_is_one_model(data: Any) -> None:
     assert isinstance(architecture.head, MemberMean)
     assert architecture.head.members == 3
     assert (architecture.head.sharpness != 1) == bool(dataset.labels)
-    assert (observed[-1].done, observed[-1].total) == (100, 100)
+    assert (observed[-1].done, observed[-1].total) == (10, 10)
     assert fitted.curves is not None
-    assert len(fitted.curves["epoch"]) == 100
+    assert len(fitted.curves["epoch"]) == 10
     assert fitted.best_epoch is None
     assert "ensemble of 3 networks" in fitted.notes[0]
 

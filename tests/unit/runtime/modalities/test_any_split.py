@@ -5,8 +5,9 @@ import io
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.unit.runtime.modalities.test_reasons import LISTED
 
 from modelservice.contract.data import Data, Format
@@ -53,7 +54,7 @@ def tables(draw: Any) -> tuple[str, int, dict[str, Any]]:
     return buffer.getvalue(), rows, {"split": split, "sampleWeight": draw(st.sampled_from([None, "b"]))}
 
 
-@settings(max_examples=300)
+@examples(120, many=600)
 @given(tables(), TASKS)
 def test_every_row_is_used_or_dropped_or_a_listed_reason_is_given(table: Any, asked: Any) -> None:
     content, rows, said = table

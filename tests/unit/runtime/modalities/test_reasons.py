@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 import modelservice
 from modelservice.contract.data import Data, Format
@@ -98,7 +99,7 @@ TASKS = st.sampled_from([None, *(Task.model_validate({name: {}}) for name in ("c
 FEATURES = st.sampled_from([(), ("a",), ("b", "a")])
 
 
-@settings(max_examples=200)
+@examples(80, many=400)
 @given(tables(), FEATURES, TASKS)
 def test_every_row_is_used_or_dropped_or_the_training_ends_with_a_listed_reason(
     table: Any, features: Any, task: Any
@@ -117,7 +118,7 @@ def test_every_row_is_used_or_dropped_or_the_training_ends_with_a_listed_reason(
     assert encoder.encode([encoder.example()]).shape == (1, *dataset.shape)
 
 
-@settings(max_examples=300)
+@examples(120, many=600)
 @given(
     st.binary(max_size=80)
     | st.text(alphabet='ya1,;"\n\r\t|=$.', max_size=80).map(lambda text: f"y,a\n{text}".encode()),

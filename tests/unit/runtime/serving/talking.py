@@ -38,6 +38,26 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+class Prompt(uvicorn.Server):
+    """A server that ends as soon as it may: uvicorn looks ten times a second whether it should, and was heeded."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        config.load()
+        self.lifespan = config.lifespan_class(config)
+
+    async def begin(self, socket: Any) -> None:
+        await self.startup([socket])
+        await self.on_tick(0)
+
+    async def end(self) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in tuple(self.server_state.connections):
+            connection.shutdown()
+        await until(lambda: not self.server_state.connections and not self.server_state.tasks)
+
+
 @asynccontextmanager
 async def listening(
     http: Any,
@@ -49,15 +69,13 @@ async def listening(
     **more: Any,
 ) -> AsyncIterator[tuple[int, Any]]:
     front = front or build_front(Models([core or core_of(model or numeric_model(), **more)]))
-    server = uvicorn.Server(server_config(front, http=http))
+    server = Prompt(server_config(front, http=http))
     with bind("127.0.0.1", port) as socket:
-        serving = asyncio.create_task(server._serve([socket]))
-        await until(lambda: server.started)
+        await server.begin(socket)
         try:
             yield socket.getsockname()[1], front
         finally:
-            server.should_exit = True
-            await serving
+            await server.end()
 
 
 @asynccontextmanager

@@ -64,7 +64,7 @@ def table(classes: int, rows: int = 1000) -> bytes:
 
 
 def trained(model: dict[str, Any], classes: int, *, content: bytes | None = None, **asked: Any) -> Produced:
-    epochs = {} if "ensemble" in model.get("mlp", {}) else {"epochs": 15}
+    epochs = {} if "ensemble" in model.get("mlp", {}) else {"epochs": 6}
     work = train_work(target="y", model=model)
     work = work.model_copy(update={"training": work.training.model_copy(update=epochs if "mlp" in model else {})})
     work = work.model_copy(update={"task": Task.model_validate({"classification": asked})})

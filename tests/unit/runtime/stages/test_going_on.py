@@ -65,6 +65,7 @@ def test_a_pod_that_is_told_to_end_leaves_what_the_next_one_goes_on_from(
     world: World, told: list[int], work: TrainWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble, "_MEMBERS", 5)  # of which each row is kept back by one
+    monkeypatch.setattr(ensemble, "_EPOCHS", 12)
     twin = produce(work)
     world.tell(work)
     code, result = world.run(uid="pod-1")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, multinomial
 from sklearn import metrics as sklearn_metrics
 from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
+from tests.support.examples import examples
 
 from modelservice.tasks import task_named
 from modelservice.tasks.base import Head, Loss, Scores
@@ -35,6 +36,7 @@ def value(scores: Scores, name: str) -> float:
     return metric.value
 
 
+@examples(40, many=300)
 @given(CLASSES)
 def test_metrics_are_those_of_scikit_learn(pairs: Any) -> None:
     true, predicted = (np.array(side) for side in zip(*pairs, strict=True))

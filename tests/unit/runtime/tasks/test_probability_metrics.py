@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
+from tests.support.examples import examples
 
 from modelservice.tasks.class_metrics import (
     accuracy,
@@ -41,6 +42,7 @@ def arrays(rows: Any, classes: int) -> tuple[Any, Any, Any]:
     return true, (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32), weights
 
 
+@examples(40, many=300)
 @given(ROWS, st.booleans(), st.sampled_from([2, 3]))
 def test_metrics_of_classes_are_those_of_scikit_learn(rows: Any, weighed: bool, classes: int) -> None:
     true, raw, weights = arrays(rows, classes)
@@ -58,6 +60,7 @@ def test_metrics_of_classes_are_those_of_scikit_learn(rows: Any, weighed: bool, 
         assert found == pytest.approx(expected[:3])
 
 
+@examples(40, many=300)
 @given(ROWS, st.booleans())
 def test_metrics_of_two_probabilities_are_those_of_scikit_learn(rows: Any, weighed: bool) -> None:
     true, raw, weights = arrays(rows, 2)
@@ -72,6 +75,7 @@ def test_metrics_of_two_probabilities_are_those_of_scikit_learn(rows: Any, weigh
         assert ours(raw, true, sample_weight) == pytest.approx(expected, abs=1e-6)
 
 
+@examples(40, many=300)
 @given(ROWS, st.booleans())
 def test_metrics_of_more_probabilities_are_those_of_scikit_learn(rows: Any, weighed: bool) -> None:
     true, raw, weights = arrays(rows, 3)

@@ -63,6 +63,7 @@ def test_targets_that_are_no_numbers_to_learn(texts: Any, reason: str, words: st
     assert words in error.message
 
 
+@examples(40, many=300)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=30))
 def test_metrics_are_those_of_scikit_learn(pairs: Any) -> None:
     predicted, true = (np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True))

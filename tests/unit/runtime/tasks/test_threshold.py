@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
+from tests.support.examples import examples
 
 from modelservice import tasks
 from modelservice.contract.documents import DocumentError
@@ -25,6 +26,7 @@ def probabilities(positive: Any) -> Any:
     return np.stack([1 - positive, positive], axis=1).astype(np.float32)
 
 
+@examples(30, many=300)
 @given(ROWS, st.booleans())
 def test_no_threshold_has_a_higher_f1(rows: Any, weighed: bool) -> None:
     tenths, true, given_weights = (np.array(column) for column in zip(*rows, strict=True))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -147,15 +147,20 @@ class Pieces:
 
 
 def train_one(
-    checkpointing: Checkpointing = BEGINS_ANEW, *, stream: bool = False, normalizes: bool = False, **settings: Any
+    checkpointing: Checkpointing = BEGINS_ANEW,
+    *,
+    stream: bool = False,
+    normalizes: bool = False,
+    max_points: int = 5,
+    **settings: Any,
 ) -> Outcome:
-    """Twelve rows, in batches of five: three steps in each of seven epochs."""
+    """Twelve rows, in batches of five: three steps in each of seven epochs, some of which the curves leave out."""
     asked = Hyperparameters(**{"epochs": 7, "batch_size": 5, "l1": 0.001, **settings})
     features = torch.linspace(-1, 1, 24).reshape(12, 2)
     rows = Rows(features=features, targets=(features[:, 0] > 0.3).long(), weights=torch.linspace(0.5, 1.5, 12))
     pieces = Pieces(rows)
     streamed = StreamedRows(pieces, pieces.read, shape=(2,), device="cpu", buffer_bytes=48)
-    recorder, told = CurveRecorder(metric="accuracy", max_points=5), list[Epoch]()
+    recorder, told = CurveRecorder(metric="accuracy", max_points=max_points), list[Epoch]()
     with seeded(3, "cpu") as generator:
         channels = (nn.Unflatten(1, (6, 1, 1)), ChannelNorm(6), nn.Flatten()) if normalizes else ()
         module = nn.Sequential(nn.Linear(2, 6), *channels, nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2))
@@ -201,6 +206,12 @@ def train_three(checkpointing: Checkpointing = BEGINS_ANEW) -> Outcome:
             checkpointing=checkpointing,
         )
     return Outcome(module.state_dict(), None, recorder.curves, told, list(checkpointing.notes))
+
+
+@cache
+def undisturbed(train: Callable[[Checkpointing], Outcome]) -> Outcome:
+    """A training that is not interrupted, which ends the same each time."""
+    return train(BEGINS_ANEW)
 
 
 def assert_same(found: Outcome, expected: Outcome) -> None:
@@ -251,11 +262,13 @@ KINDS: Mapping[str, dict[str, Any]] = {
     "all rows": {"optimizer": Optimizer(gradient_descent=GradientDescent(learning_rate=0.5)), "batch_size": 16},
     "mixed precision": {"precision": Precision.BFLOAT16},
 }
+FEW: dict[str, Any] = {"epochs": 5, "max_points": 3}
+"""Epochs, of trainings that are interrupted at each of their steps: the time grows with their square."""
 TRAININGS: Mapping[str, Callable[[Checkpointing], Outcome]] = {
-    **{name: partial(train_one, **settings) for name, settings in KINDS.items()},
+    **{name: partial(train_one, **FEW, **settings) for name, settings in KINDS.items()},
     "members": train_three,
-    "stream": partial(train_one, stream=True),
-    "normalised": partial(train_one, normalizes=True, early_stopping=EarlyStopping(patience=2)),
+    "stream": partial(train_one, **FEW, stream=True),
+    "normalised": partial(train_one, **FEW, normalizes=True, early_stopping=EarlyStopping(patience=2)),
 }
 
 
@@ -266,7 +279,7 @@ STEPS = {"all rows": 1}
 @pytest.mark.parametrize("kind", TRAININGS)
 def test_a_process_that_is_asked_to_end_after_each_step_ends_as_one_that_is_not(kind: str) -> None:
     train = TRAININGS[kind]
-    expected, shelf = train(BEGINS_ANEW), Shelf(ends=1, every=1000)
+    expected, shelf = undisturbed(train), Shelf(ends=1, every=1000)
     *ended, found = until_it_ends(shelf, train)
     assert found is not None
     assert_same(found, expected)
@@ -280,7 +293,7 @@ def test_a_process_that_is_asked_to_end_after_each_step_ends_as_one_that_is_not(
 @pytest.mark.parametrize("every", [1, 4])
 def test_a_process_that_is_killed_at_any_step_goes_on_from_its_last_checkpoint(kind: str, every: int) -> None:
     train = TRAININGS[kind]
-    expected = train(BEGINS_ANEW)
+    expected = undisturbed(train)
     whole = Shelf(every=every)
     assert_same(train(whole.checkpointing()), expected)
     for step in range(1, whole.ending.steps + 1):
@@ -305,7 +318,7 @@ def test_any_interruptions_change_nothing(lives: list[int], every: int, members:
         except Killed:
             continue
     shelf.ends = 0
-    assert_same(train(shelf.checkpointing()), train(BEGINS_ANEW))
+    assert_same(train(shelf.checkpointing()), undisturbed(train))
 
 
 def test_a_training_that_was_over_is_not_trained_again() -> None:
@@ -394,11 +407,17 @@ def test_another_instruction_set_is_noted_for_good(monkeypatch: pytest.MonkeyPat
     assert note.count("AVX") == 3
 
 
-def half_way() -> Shelf:
+@cache
+def content_half_way() -> bytes:
     shelf = Shelf(ends=9)
     with pytest.raises(Killed):
         train_one(shelf.checkpointing())
-    shelf.ends = 0
+    return shelf.kept["train"]
+
+
+def half_way() -> Shelf:
+    shelf = Shelf()
+    shelf.kept["train"] = content_half_way()
     return shelf
 
 
@@ -541,7 +560,7 @@ def test_what_is_no_checkpoint_of_this_training_is_never_used(stranger: str) -> 
     shelf = half_way()
     shelf.kept["train"] = change(shelf.kept["train"])
     shelf.every = 1000
-    assert_same(train_one(shelf.checkpointing()), train_one())
+    assert_same(train_one(shelf.checkpointing()), undisturbed(train_one))
     (said,) = shelf.said
     assert said.startswith("a checkpoint of train is not used: ")
     assert words in said
@@ -554,13 +573,13 @@ def test_no_flipped_byte_is_trusted_or_ends_the_training(place: int, flip: int) 
     content = bytearray(shelf.kept["train"])
     content[place % len(content)] ^= flip
     shelf.kept["train"] = bytes(content)
-    assert_same(train_one(shelf.checkpointing()), train_one())
+    assert_same(train_one(shelf.checkpointing()), undisturbed(train_one))
 
 
 def test_another_network_is_another_training() -> None:
     shelf = half_way()
     found = train_three(shelf.checkpointing())
-    assert_same(found, train_three())
+    assert_same(found, undisturbed(train_three))
     assert "numbers are not those" in shelf.said[0] or "tensors are not those" in shelf.said[0]
 
 

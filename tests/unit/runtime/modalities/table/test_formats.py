@@ -16,9 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris
+from tests.support.examples import examples
 from tests.unit.runtime.modalities.test_reasons import LISTED
 
 from modelservice.contract.data import Data, Format
@@ -307,7 +308,7 @@ def holds(cell: Any) -> bool:
 TASKS = st.sampled_from([None, *(Task.model_validate({name: {}}) for name in ("classification", "regression"))])
 
 
-@settings(max_examples=150)
+@examples(50, many=400)
 @given(tables(), TASKS)
 def test_a_table_in_any_format_trains_with_every_row_accounted_for_or_ends_with_a_listed_reason(
     drawn: Drawn, task: Any

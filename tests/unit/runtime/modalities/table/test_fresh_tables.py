@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.unit.runtime.modalities.test_reasons import LISTED
 
 from modelservice.cells import Missing, as_text
@@ -88,7 +89,7 @@ def files(draw: Any) -> File:
 WORDS = st.sampled_from([None, None, ["?", "-"], ["", "NA", "-999"]])
 
 
-@settings(max_examples=200)
+@examples(80, many=400)
 @given(files(), WORDS, st.booleans())
 def test_rows_are_accounted_for_and_requests_say_the_same_as_the_file(file: File, words: Any, listed: bool) -> None:
     features = file.names[:0:-1] if listed else ()

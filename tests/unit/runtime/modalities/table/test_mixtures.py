@@ -6,8 +6,9 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.unit.runtime.modalities.table.tables import opened
 from tests.unit.runtime.modalities.test_reasons import LISTED
 
@@ -83,7 +84,7 @@ def check_rows(dataset: Dataset, rows: list[list[str]], source: Any, data: Data)
         assert name != "train" or unseen == {}
 
 
-@settings(max_examples=150)
+@examples(50, many=400)
 @given(files(), st.lists(TYPES, min_size=4, max_size=4), st.booleans())
 def test_tables_are_encoded_alike_in_training_and_serving_or_refused(file: Any, types: Any, listed: bool) -> None:
     names, rows = file

@@ -1,6 +1,7 @@
 """The front and the application: the same answers, every path, every limit, and never a 500."""
 
 import asyncio
+import functools
 import gzip
 import json
 import re
@@ -519,11 +520,17 @@ bodies = st.one_of(
 header_values = st.none() | st.integers(-2, 200).map(str) | st.text(st.characters(min_codepoint=33, max_codepoint=126))
 
 
+@functools.cache
+def asked(model: Callable[[], Any]) -> Front:
+    """A front that is asked again and again, by one test."""
+    return front_of(model())
+
+
 @examples(100, many=400)
 @given(body=bodies, tail=st.binary(max_size=32), path=st.sampled_from([PREDICT, INFER]), length=header_values)
 @pytest.mark.parametrize("model", [numeric_model, mixed_model, image_model])
 async def test_no_body_makes_a_500(model: Any, body: bytes, tail: bytes, path: str, length: str | None) -> None:
-    async with client_of(front_of(model())) as client:
+    async with client_of(asked(model)) as client:
         headers = {} if length is None else {"inference-header-content-length": length}
         answers = [
             await client.post(path, content=body),
