@@ -202,7 +202,11 @@ def test_torch_serves_what_was_stored(data: Any, model: Any) -> None:
     fitted = fit(dataset, model, epochs=2)
     engine = load_torch_engine(parts_of(fitted, dataset).artifact())
     assert engine.name == "Torch"
-    np.testing.assert_array_equal(engine.run(dataset.test.features), fitted.predict(dataset.test.features))
+    answered, expected = engine.run(dataset.test.features), fitted.predict(dataset.test.features)
+    if torch.cuda.is_available():  # which adds up in another order
+        np.testing.assert_allclose(answered, expected, rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(answered, expected)
     assert not torch.is_inference_mode_enabled()
     check_slopes(engine, dataset.test.features[:3])
     before = torch.get_num_threads()
