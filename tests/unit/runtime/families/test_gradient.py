@@ -23,7 +23,7 @@ from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.places import GPUS_ENV
 from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE, ColumnKind, InputColumn, Signature
-from modelservice.families import architecture, gradient
+from modelservice.families import architecture, gradient, torch_engine
 from modelservice.families.architecture import Architecture, Scale, Sigmoid, Softmax
 from modelservice.families.base import Fitted
 from modelservice.families.torch_engine import load_torch_engine
@@ -287,3 +287,15 @@ def test_a_gpu_that_is_granted_and_not_seen_ends_a_server_with_the_field(monkeyp
     monkeypatch.setenv(GPUS_ENV, "2")
     with pytest.raises(StageError, match=r"holds 2 GPUs and torch sees none: set spec\.serving\.runtimeClassName"):
         load_torch_engine(artifact)
+
+
+def test_a_model_that_the_gpu_has_no_room_for_ends_a_server_with_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 64.00 MiB.")
+
+    dataset = load("iris")
+    artifact = parts_of(fit(dataset, SMALL, epochs=1), dataset).artifact()
+    monkeypatch.setattr(torch_engine, "Network", fill)
+    with pytest.raises(StageError, match="does not fit into what is free of the GPU's memory") as said:
+        load_torch_engine(artifact)
+    assert (said.value.reason, said.value.field) == ("OutOfMemory", "spec.serving.nodeSelector")
