@@ -18,7 +18,6 @@ FOLDER = ROOT / "build" / "bench"
 README = ROOT / "README.md"
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
-GPU = ROOT / "docs" / "how-to" / "gpu.md"
 
 HEADLINES = (
     ("serving", "v1 predict, 64 connections, share of the echo"),
@@ -61,19 +60,10 @@ SCALE = (
 )
 """Bench and figure: what docs/operations.md shows for who has to say how large the operator is to be."""
 
-ON_A_GPU = (
-    ("gpu", "mlp, 3 layers of 4,096: times as fast as on all CPUs, Float32"),
-    ("gpu", "mlp, 3 layers of 4,096: times as fast as on all CPUs, BFloat16"),
-    ("gpu", "cnn, channels 64, 128, 256, 64 x 64 pixels: times as fast in BFloat16"),
-    ("gpu", "mlp, 3 layers of 4,096: accuracy, BFloat16, within Float32's interval"),
-)
-"""Bench and figure: what docs/how-to/gpu.md shows of what a GPU is worth."""
-
 SHOWN = (
     (README, "figures", HEADLINES),
     (OPERATIONS, "under-attack", UNDER_ATTACK),
     (OPERATIONS, "scale", SCALE),
-    (GPU, "on-a-gpu", ON_A_GPU),
 )
 """Document, block of it, and the figures that it shows."""
 

@@ -150,7 +150,7 @@ def launch(arguments: Sequence[str], team: Team, out: TextIO) -> int:
     return 0
 
 
-def _patience(config: type[Any]) -> dict[str, int]:
+def _patience(config: type[Any]) -> dict[str, Any]:
     """Older agents, such as that of torch 2.11, know no such setting: they give their processes 30 s."""
     name = "shutdown_timeout"
     return {name: SHUTDOWN_SECONDS} if name in {field.name for field in fields(config)} else {}

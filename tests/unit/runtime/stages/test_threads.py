@@ -11,7 +11,7 @@ from modelservice.stages.threads import THREADS_ENV, engine_of, granted_threads
 
 @pytest.mark.parametrize(("said", "found"), [("3", 3), ("", 5), ("0", 5), ("many", 5)])
 def test_the_environment_says_it_and_else_the_cpus(monkeypatch: pytest.MonkeyPatch, said: str, found: int) -> None:
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: 5)
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
     assert granted_threads({THREADS_ENV: said}) == found
 
 
