@@ -37,6 +37,7 @@ from modelservice.training.augmentation import build_augments
 from modelservice.training.batches import StreamedRows
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 from modelservice.training.curves import CurveRecorder, Epoch
+from modelservice.training.device_memory import within_device_memory
 from modelservice.training.distillation import beside_teacher, targets_beside
 from modelservice.training.loop import MAX_SLICE, Augment, Batches, Rows, seeded, step_rows, train_module
 from modelservice.training.losses import Objective, objective_of
@@ -81,7 +82,8 @@ def fit(
 
     Raises:
         StageError: no such network is possible, its training diverged, an augmentation does not fit the rows, a GPU
-            is granted and none is seen or lacks the precision, or normalisation is asked for where it cannot be.
+            is granted and none is seen or lacks the precision or the memory, or normalisation is asked for where it
+            cannot be.
     """
     architecture = _design(design, settings, dataset, field)
     if normalizes:
@@ -236,7 +238,12 @@ def _train(
         work=architecture.multiply_adds * step_rows(training, len(train)) // ranks.size,
         available=torch.get_num_threads(),
     )
-    with limited_threads(threads), exact_convolutions(device), seeded(training.seed, device) as generator:
+    with (
+        within_device_memory(training.precision, rows=step_rows(training, len(train))),
+        limited_threads(threads),
+        exact_convolutions(device),
+        seeded(training.seed, device) as generator,
+    ):
         module = build(architecture)
         initialize(module, generator)
         if training.initialize is not None and training.initialize.artifact is not None:

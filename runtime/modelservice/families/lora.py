@@ -28,6 +28,7 @@ from modelservice.families.token_graph import HIDDEN
 from modelservice.modalities.base import Dataset, Features
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 from modelservice.training.curves import Epoch
+from modelservice.training.device_memory import within_device_memory
 from modelservice.training.loop import seeded, train_module
 from modelservice.training.losses import objective_of
 from modelservice.training.precision import check_precision
@@ -38,8 +39,9 @@ _ADAPTED: Final = ("query", "value")
 _SLICE: Final = 32
 """Texts that are read at once where nothing is learned."""
 _SHORTEST: Final = 1e-12
-_RATE_FIELD: Final = "spec.model.encoder.fineTune.learningRate"
-_PRECISION_FIELD: Final = "spec.model.encoder.fineTune.precision"
+_SECTION: Final = "spec.model.encoder.fineTune"
+_RATE_FIELD: Final = f"{_SECTION}.learningRate"
+_PRECISION_FIELD: Final = f"{_SECTION}.precision"
 
 
 class LowRankEncoder(nn.Module):
@@ -156,7 +158,8 @@ def fine_tuned(
         checkpointing: where it is kept how far it is.
 
     Raises:
-        StageError: the loss is no longer a finite number, or a GPU is granted and none is seen, or lacks the precision.
+        StageError: the loss is no longer a finite number, or a GPU is granted and none is seen, or lacks the precision
+            or the memory.
     """
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
     check_precision(settings.precision, torch.device(device), field=_PRECISION_FIELD)
@@ -178,6 +181,7 @@ def fine_tuned(
     # Each weight is used once for each token.
     work = encoder.parameters * dataset.shape[0] * training.batch_size
     with (
+        within_device_memory(settings.precision, rows=training.batch_size, section=_SECTION),
         limited_threads(threads_for(work=work, available=torch.get_num_threads())),
         seeded(seed, device) as generator,
     ):

@@ -9,6 +9,7 @@ from torch import nn
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
+from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.places import granted_gpus
 from modelservice.families.architecture import Architecture
@@ -47,7 +48,7 @@ def load_torch_engine(artifact: Artifact) -> TorchEngine:
 
     Raises:
         ArtifactError: it holds none, or its parts do not belong together.
-        StageError: a GPU is granted, and torch sees none.
+        StageError: a GPU is granted, and torch sees none; or the GPU has no room for the model.
     """
     if ARCHITECTURE_FILE not in artifact.contents:
         raise ArtifactError(
@@ -60,7 +61,12 @@ def load_torch_engine(artifact: Artifact) -> TorchEngine:
         raise ArtifactError(f"the signature asks for {labels} outputs, the model gives {architecture.width}")
     device = best_device(granted=granted_gpus(os.environ), section="spec.serving")
     module = _load_module(artifact.content(WEIGHTS_FILE), architecture)
-    network = Network(architecture, module, device=device)
+    try:
+        network = Network(architecture, module, device=device)
+    except torch.OutOfMemoryError:
+        field = "spec.serving.nodeSelector"
+        message = f"the model does not fit into what is free of the GPU's memory: choose a larger one by {field}"
+        raise StageError("OutOfMemory", message, field=field) from None
     return TorchEngine(network, shape=architecture.shape, width=architecture.width)
 
 

@@ -1,6 +1,5 @@
 """The first process of a pod whose training has several: it starts the others, under torch's elastic agent."""
 
-import os
 import time
 from collections.abc import Mapping, MutableMapping
 from datetime import timedelta
@@ -12,11 +11,10 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.work_order import TrainWork
 from modelservice.stages.run import Places, read_order, report_error
+from modelservice.stages.threads import THREADS_ENV, granted_threads
 from modelservice.training.launching import Meeting, Team, launch, meet
 from modelservice.training.peers import PeerLostError, rank_of
 
-THREADS_ENV = "OMP_NUM_THREADS"
-"""Read by torch, scikit-learn's solvers and the BLAS of numpy, once, when they are imported."""
 _ANSWER = timedelta(seconds=5)
 _HERE = "127.0.0.1"
 
@@ -72,9 +70,7 @@ def run_team(team: Team, *, where: Places, environment: MutableMapping[str, str]
 
 def share_threads(environment: MutableMapping[str, str], *, processes: int) -> None:
     """Give each process of a machine its share of the threads that one would have, of all CPUs where nobody says."""
-    said = environment.get(THREADS_ENV, "")
-    threads = int(said) if said.isdigit() else os.cpu_count() or 1
-    environment[THREADS_ENV] = str(max(1, threads // processes))
+    environment[THREADS_ENV] = str(max(1, granted_threads(environment) // processes))
 
 
 def _open_meeting(team: Team) -> Meeting:

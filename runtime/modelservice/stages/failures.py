@@ -15,9 +15,11 @@ TERMINATED = "Terminated"
 
 _SIZE_FIELD = "spec.artifacts.volumeClaim.size"
 _MEMORY_FIELD = "spec.training.resources.limits.memory"
+_DEVICE_FIELD = "spec.training.nodeSelector"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NO_MEMORY = re.compile(r"can't allocate memory|out of memory|failed to allocate memory", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"can't allocate memory|out of memory|failed to allocate memory|ALLOC_FAILED", re.IGNORECASE)
+_OF_DEVICE = re.compile(r"\b(CUDA|HIP|CUBLAS|CUDNN|NCCL)", re.IGNORECASE)
 
 
 class TerminatedError(BaseException):
@@ -50,6 +52,9 @@ def _failure_of(error: BaseException) -> Failure:
     if isinstance(error, OSError):
         return _file_system_failure(error)
     if _is_out_of_memory(error):
+        if _OF_DEVICE.search(str(error)):
+            message = f"the stage does not fit into the memory of the GPU: choose a larger one by {_DEVICE_FIELD}"
+            return Failure(reason="OutOfMemory", message=message, field=_DEVICE_FIELD, about=About.STAGE)
         message = f"the stage does not fit into memory: raise {_MEMORY_FIELD}, or lower spec.training.batchSize"
         return Failure(reason="OutOfMemory", message=message, field=_MEMORY_FIELD, about=About.STAGE)
     message = one_line(f"{type(error).__name__}: {error}")

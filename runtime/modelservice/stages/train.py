@@ -10,7 +10,6 @@ from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families.base import Fitted
 from modelservice.families.pretrained import pretrained_of, tokenizer_of
 from modelservice.inference.batches import run_batches
-from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.division import division_of
 from modelservice.modalities.sources import check_held, read_rows
@@ -31,6 +30,7 @@ from modelservice.stages.search import sentence as search_sentence
 from modelservice.stages.shared_rows import shared_rows
 from modelservice.stages.teacher import FIELD as TEACHER_FIELD
 from modelservice.stages.teacher import taught
+from modelservice.stages.threads import engine_of
 from modelservice.training.checkpointing import Checkpointing
 from modelservice.training.progress import parts_of
 
@@ -94,7 +94,7 @@ class TrainStage:
             )
             # What will be served is measured: the ONNX model. A family without epochs saw the validation rows, too.
             metrics = measure(
-                *with_all_tested(raw, dataset, OnnxEngine(fitted.onnx).run),
+                *with_all_tested(raw, dataset, engine_of(fitted).run),
                 kept_apart=fitted.best_epoch is not None,
                 best_epoch=fitted.best_epoch,
                 curves=fitted.curves,
@@ -113,7 +113,7 @@ class TrainStage:
                 columns=all_columns(divided, dataset),
                 metrics=metrics,
                 raw=raw.test,
-                predict=fitted.recalled or partial(run_batches, OnnxEngine(fitted.onnx).run),
+                predict=fitted.recalled or partial(run_batches, engine_of(fitted).run),
                 seed=work.training.seed,
                 search=report,
             )
@@ -152,7 +152,7 @@ def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:
     Raises:
         StageError: they differ by more than ``MAX_DIFFERENCE``.
     """
-    found = run_sides(OnnxEngine(fitted.onnx).run, dataset)
+    found = run_sides(engine_of(fitted).run, dataset)
     difference = largest_difference(run_sides(fitted.predict, dataset), found, labels=dataset.labels)
     if difference > MAX_DIFFERENCE:
         raise StageError(

@@ -18,6 +18,8 @@ from modelservice.training.ranks import Ranks, in_slices, tensor_of
 
 _BROKEN: Final = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|timed out", re.IGNORECASE)
 """In what gloo and NCCL say of a peer that is gone."""
+_NO_MEMORY: Final = "out of memory"
+"""In what NCCL says where the GPU has no room for its buffers."""
 
 
 class BatchDropout(nn.Dropout):
@@ -38,8 +40,10 @@ class BatchDropout(nn.Dropout):
             return values
         shape = list(values.shape)
         shape[self._axis] = self._batch.rows
-        own, mask = self._batch.own, values.new_empty(shape).bernoulli_(1 - self.p)
-        return values * mask.narrow(self._axis, own.start, own.stop - own.start).div_(1 - self.p)
+        own = self._batch.own
+        # Drawn by what one process draws by: on a GPU its kernel has an order of its own.
+        mask = nn.functional.dropout(values.new_ones(shape), self.p)
+        return values * mask.narrow(self._axis, own.start, own.stop - own.start)
 
 
 class Batch:
@@ -152,6 +156,7 @@ def lost_peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # gloo's are of no class of their own
-        if isinstance(error, distributed.DistError) or _BROKEN.search(str(error)):
+        said = str(error)
+        if _NO_MEMORY not in said and (isinstance(error, distributed.DistError) or _BROKEN.search(said)):
             raise PeerLostError from error
         raise

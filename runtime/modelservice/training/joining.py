@@ -53,7 +53,8 @@ def joined(parallelism: Parallelism, environment: Mapping[str, str], *, on_lost:
 def _take_gpu(local_rank: int, *, processes: int) -> None:
     seen = torch.cuda.device_count()
     if seen < processes:
-        message = f"{processes} processes train here, and torch sees {seen} GPUs: set --workers to that at most"
+        gpus = "1 GPU" if seen == 1 else f"{seen} GPUs"
+        message = f"{processes} processes train here, and torch sees {gpus}: set --workers to that at most"
         raise StageError("GpuNotVisible", message, field="spec.training.workers")
     torch.cuda.set_device(local_rank)
 

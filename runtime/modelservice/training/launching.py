@@ -4,9 +4,9 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from modelservice.contract.failure import PassingError
 
@@ -135,7 +135,7 @@ def launch(arguments: Sequence[str], team: Team, out: TextIO) -> int:
             rdzv_configs={"rank": team.worker, "timeout": _RENDEZVOUS_SECONDS},
             max_restarts=0,
             monitor_interval=0.2,
-            shutdown_timeout=SHUTDOWN_SECONDS,
+            **_patience(LaunchConfig),
             logs_specs=DefaultLogsSpecs(scratch, redirects=dict.fromkeys(range(1, team.processes), Std.ALL)),
         )
         try:
@@ -148,6 +148,12 @@ def launch(arguments: Sequence[str], team: Team, out: TextIO) -> int:
         except SignalException as asked:
             return _SIGNALLED + int(signal.Signals(asked.sigval))
     return 0
+
+
+def _patience(config: type[Any]) -> dict[str, Any]:
+    """Older agents, such as that of torch 2.11, know no such setting: they give their processes 30 s."""
+    name = "shutdown_timeout"
+    return {name: SHUTDOWN_SECONDS} if name in {field.name for field in fields(config)} else {}
 
 
 def _last_words(scratch: Path, local_rank: int) -> str:

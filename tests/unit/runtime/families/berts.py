@@ -34,7 +34,9 @@ def write_bert(folder: Path, *, documents: dict[str, Any] = SENTENCES, **changes
     generator = np.random.default_rng(0)
     known = BertConfig.model_validate(config)
     weights = {name: generator.normal(0, 0.3, shape).astype(np.float32) for name, shape in known.shapes().items()}
-    weights["embeddings.token_type_embeddings.weight"] = generator.normal(0, 1, (2, 16)).astype(np.float32)
+    weights["embeddings.token_type_embeddings.weight"] = generator.normal(0, 1, (2, known.hidden_size)).astype(
+        np.float32
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for name, document in {"config.json": config, **documents}.items():
         (folder / name).parent.mkdir(exist_ok=True)

@@ -23,7 +23,7 @@ from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.places import GPUS_ENV
 from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE, ColumnKind, InputColumn, Signature
-from modelservice.families import architecture, gradient
+from modelservice.families import architecture, gradient, torch_engine
 from modelservice.families.architecture import Architecture, Scale, Sigmoid, Softmax
 from modelservice.families.base import Fitted
 from modelservice.families.torch_engine import load_torch_engine
@@ -202,7 +202,11 @@ def test_torch_serves_what_was_stored(data: Any, model: Any) -> None:
     fitted = fit(dataset, model, epochs=2)
     engine = load_torch_engine(parts_of(fitted, dataset).artifact())
     assert engine.name == "Torch"
-    np.testing.assert_array_equal(engine.run(dataset.test.features), fitted.predict(dataset.test.features))
+    answered, expected = engine.run(dataset.test.features), fitted.predict(dataset.test.features)
+    if torch.cuda.is_available():  # which adds up in another order
+        np.testing.assert_allclose(answered, expected, rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(answered, expected)
     assert not torch.is_inference_mode_enabled()
     check_slopes(engine, dataset.test.features[:3])
     before = torch.get_num_threads()
@@ -283,3 +287,15 @@ def test_a_gpu_that_is_granted_and_not_seen_ends_a_server_with_the_field(monkeyp
     monkeypatch.setenv(GPUS_ENV, "2")
     with pytest.raises(StageError, match=r"holds 2 GPUs and torch sees none: set spec\.serving\.runtimeClassName"):
         load_torch_engine(artifact)
+
+
+def test_a_model_that_the_gpu_has_no_room_for_ends_a_server_with_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 64.00 MiB.")
+
+    dataset = load("iris")
+    artifact = parts_of(fit(dataset, SMALL, epochs=1), dataset).artifact()
+    monkeypatch.setattr(torch_engine, "Network", fill)
+    with pytest.raises(StageError, match="does not fit into what is free of the GPU's memory") as said:
+        load_torch_engine(artifact)
+    assert (said.value.reason, said.value.field) == ("OutOfMemory", "spec.serving.nodeSelector")

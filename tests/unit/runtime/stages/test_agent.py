@@ -16,9 +16,10 @@ from modelservice.contract.places import CPU_LIMIT_ENV, GPUS_ENV, RENDEZVOUS_ENV
 from modelservice.contract.report import Report
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.stages import agent
-from modelservice.stages.agent import THREADS_ENV, run_team, share_threads, team_of
+from modelservice.stages.agent import run_team, share_threads, team_of
 from modelservice.stages.failures import TerminatedError
 from modelservice.stages.run import Places, report_error
+from modelservice.stages.threads import THREADS_ENV
 from modelservice.training.launching import PeerMissingError, Team
 from modelservice.training.peers import PeerLostError
 

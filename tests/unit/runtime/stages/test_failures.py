@@ -48,6 +48,22 @@ def test_each_failure_says_whose_it_is_and_when_to_try_again(error: Any, about: 
     assert (failure.about, failure.retry, found) == (about, retry, code)
 
 
+@pytest.mark.parametrize(
+    ("error", "field"),
+    [
+        (MemoryError(), "spec.training.resources.limits.memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "spec.training.resources.limits.memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), "spec.training.nodeSelector"),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), "spec.training.nodeSelector"),
+        (RuntimeError("NCCL error: Cuda failure 2 'out of memory'"), "spec.training.nodeSelector"),
+    ],
+)
+def test_which_memory_is_too_small_decides_the_field(error: Any, field: str) -> None:
+    failure, _ = report_failure(error)
+    assert (failure.reason, failure.field) == ("OutOfMemory", field)
+    assert field in failure.message
+
+
 @given(
     message=st.text() | st.text(st.characters(categories=["Cs"])) | st.just("x" * 5000) | st.just("\U0001f600" * 5000),
     kind=st.sampled_from([DataError, StageError, StorageError, PassingError]),

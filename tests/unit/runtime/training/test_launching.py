@@ -4,14 +4,27 @@ import gc
 import io
 import socket
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from modelservice.training import heartbeats as beats
 from modelservice.training.heartbeats import SILENT_SECONDS, Heartbeats, watched
-from modelservice.training.launching import Meeting, PeerMissingError, Team, launch, meet
+from modelservice.training.launching import SHUTDOWN_SECONDS, Meeting, PeerMissingError, Team, _patience, launch, meet
+
+
+def test_an_older_agent_is_not_told_how_long_to_wait() -> None:
+    @dataclass
+    class Older:
+        monitor_interval: float
+
+    @dataclass
+    class Newer(Older):
+        shutdown_timeout: int
+
+    assert _patience(Older) == {}
+    assert _patience(Newer) == {"shutdown_timeout": SHUTDOWN_SECONDS}
 
 
 class Marks:

@@ -18,6 +18,7 @@ from tests.support.ranks import (
     train_one,
     train_three,
 )
+from torch import distributed
 
 from modelservice.training.data_parallel import lost_peers
 from modelservice.training.peers import PeerLostError
@@ -77,5 +78,7 @@ def test_the_current_group_is_the_innermost() -> None:
 def test_what_is_no_broken_connection_stays_what_it_is() -> None:
     with pytest.raises(RuntimeError, match="can't allocate memory"), lost_peers():
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+    with pytest.raises(RuntimeError, match="out of memory"), lost_peers():
+        raise distributed.DistBackendError("NCCL error: unhandled cuda error: Cuda failure 2 'out of memory'")
     with pytest.raises(PeerLostError), lost_peers():
         raise RuntimeError("[pair.cc:534] Connection closed by peer [10.0.0.3]:42142")

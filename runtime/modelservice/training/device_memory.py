@@ -1,0 +1,42 @@
+"""The memory of a GPU, where it does not suffice: whatever a training allocates there counts with its batches."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+
+from modelservice.contract.failure import StageError
+from modelservice.contract.precision import Precision
+
+OUT_OF_MEMORY: Final = "OutOfMemory"
+_GIBIBYTE: Final = 2**30
+
+
+@contextmanager
+def within_device_memory(precision: Precision, *, rows: int, section: str = "spec.training") -> Iterator[None]:
+    """Inside, what torch says of a GPU without room becomes a sentence that names what would take less.
+
+    Args:
+        precision: what steps are computed in.
+        rows: of a batch.
+        section: the part of the ModelService that has ``batchSize`` and ``precision``.
+
+    Raises:
+        StageError: there is no room.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        field = f"{section}.batchSize"
+        further = f", set {section}.precision to BFloat16" if precision is Precision.FLOAT32 else ""
+        message = (
+            f"batches of {rows:,} rows do not fit into the {_size()} of the GPU, computed in {precision}: lower"
+            f" {field}{further}, or choose a larger GPU by spec.training.nodeSelector"
+        )
+        raise StageError(OUT_OF_MEMORY, message, field=field) from None
+
+
+def _size() -> str:
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return f"{properties.total_memory / _GIBIBYTE:.0f} GiB"
