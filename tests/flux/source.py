@@ -36,15 +36,16 @@ class Source:
 
     def commit(self, files: Mapping[str, str], *, without: Sequence[str] = ()) -> str:
         """Write files, delete others, and answer with the revision that Flux has of it."""
-        store = open_bucket(self.space.name)
-        for path, content in files.items():
-            obstore.put(store, path, content.encode())
+        before = _revision(self.space.api.get(BUCKET, self.space.name, NAME) or {})
+        _put(self.space, files)
         for path in without:
-            obstore.delete(store, path)
-        asked = ask(self.space, BUCKET, NAME)
-        fetched = wait(self.space, BUCKET, NAME, is_done(asked), what="the commit is fetched")
-        revision: str = fetched["status"]["artifact"]["revision"]
-        return revision
+            obstore.delete(open_bucket(self.space.name), path)
+        asked = is_done(ask(self.space, BUCKET, NAME))
+
+        def is_fetched(bucket: Object) -> bool:
+            return asked(bucket) and _revision(bucket) != before
+
+        return _revision(wait(self.space, BUCKET, NAME, is_fetched, what="the commit is fetched"))
 
     def follow(self, folder: str) -> None:
         """Make the Kustomization of the how-to page for a folder of this source and the namespace, named as it is."""
@@ -60,9 +61,10 @@ class Source:
 
 
 @contextmanager
-def bucket_of(space: Space) -> Iterator[Source]:
-    """Make a bucket that Flux looks at when it is told to; it is gone afterwards."""
+def bucket_of(space: Space, files: Mapping[str, str]) -> Iterator[Source]:
+    """Make a bucket with files that Flux has fetched, and looks at again when it is told to; it is gone afterwards."""
     make_bucket(space.name)
+    _put(space, files)
     metadata = {"name": NAME, "namespace": space.name}
     user = object_store_credentials()
     keys = {"accesskey": user.access_key_id, "secretkey": user.secret_access_key}
@@ -77,6 +79,8 @@ def bucket_of(space: Space) -> Iterator[Source]:
     }
     space.administer({"apiVersion": BUCKET.api_version, "kind": BUCKET.kind, "metadata": metadata, "spec": spec})
     try:
+        # A look that is asked for before the first one is over would count as done with that one.
+        wait(space, BUCKET, NAME, lambda bucket: _revision(bucket) != "", what="the first files are fetched")
         yield Source(space)
     finally:
         shutil.rmtree(BUCKETS / space.name)
@@ -129,3 +133,16 @@ def wait(space: Space, kind: Kind, name: str, holds: Holds, *, what: str) -> Obj
             return obj
     last = space.api.get(kind, space.name, name)
     raise AssertionError(f"{kind.kind} {name}, {what}: not within {PATIENCE_SECONDS:.0f} s; it is {last}")
+
+
+def _put(space: Space, files: Mapping[str, str]) -> None:
+    store = open_bucket(space.name)
+    for path, content in files.items():
+        obstore.put(store, path, content.encode())
+
+
+def _revision(bucket: Object) -> str:
+    """What Flux has fetched of a bucket; nothing where it is not Ready."""
+    ready = condition(bucket, "Ready").get("status") == "True"
+    revision: str = bucket.get("status", {}).get("artifact", {}).get("revision", "")
+    return revision if ready else ""

@@ -41,8 +41,15 @@ def flowers(**spec: Any) -> str:
     return json.dumps(model_service("flowers", **spec))
 
 
+def first_commit() -> dict[str, str]:
+    """The files of that sample."""
+    names = ("kustomization.yaml", "namereference.yaml", "iris.csv")
+    around = {f"models/{name}": (SAMPLES / "kustomize" / name).read_text(encoding="utf-8") for name in names}
+    return {**around, "models/modelservice.yaml": flowers(**ENDLESS)}
+
+
 def test_flux_applies_judges_and_prunes_models(space: Space, installation: Installation, tmp_path: Path) -> None:
-    with space.explained(), flux_on(space, tmp_path), bucket_of(space) as source:
+    with space.explained(), flux_on(space, tmp_path), bucket_of(space, first_commit()) as source:
         waits_for_what_trains(source)
         writes_nothing_where_nothing_changed(source)
         says_what_failed(source)
@@ -52,11 +59,6 @@ def test_flux_applies_judges_and_prunes_models(space: Space, installation: Insta
 
 def waits_for_what_trains(source: Source) -> None:
     space = source.space
-    around = {
-        f"models/{name}": (SAMPLES / "kustomize" / name).read_text(encoding="utf-8")
-        for name in ("kustomization.yaml", "namereference.yaml", "iris.csv")
-    }
-    source.commit({**around, "models/modelservice.yaml": flowers(**ENDLESS)})
     source.follow("models")
     wait(space, KUSTOMIZATION, "models", is_checking, what="is in progress")
     training = space.wait("flowers", says("Training"), what="trains")
