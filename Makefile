@@ -13,7 +13,7 @@ export KUBE_CONTEXT
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv check unit dev demo test test-kueue lint generate docs lock verify images push load bundle cluster-up cluster-down \
+.PHONY: help setup venv check unit dev demo test test-kueue test-flux lint generate docs lock verify images push load bundle cluster-up cluster-down \
         cluster-status env gitops readme
 
 help: ## Show what there is
@@ -43,6 +43,12 @@ test: setup ## All tests: lint, unit, contract, wiring, end to end
 test-kueue: setup ## Kueue itself beside the operator, on a control plane of its own (builds Kueue first: 10 minutes)
 	@$(CLUSTER) build kubernetes etcd kwok kueue
 	@$(STAGES) run $(PYTHON) -m pytest -q tests/kueue
+
+test-flux: setup ## Flux itself applies and judges models on the cluster (builds two of its controllers first: 15 minutes)
+	@$(CLUSTER) build source-controller kustomize-controller
+	@$(CLUSTER) up
+	@$(CLUSTER) load
+	@$(STAGES) run $(PYTHON) -m pytest -q tests/flux
 
 lint: venv ## ruff, mypy, import-linter
 	@$(STAGES) lint

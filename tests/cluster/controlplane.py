@@ -2,6 +2,7 @@
 
 import http.client
 import ssl
+from contextlib import closing
 
 import yaml
 from tests.cluster import pki
@@ -28,8 +29,9 @@ def healthy(port: int, path: str, *, tls: bool = True, host: str = IP) -> bool:
             connection = http.client.HTTPSConnection(host, port, timeout=2, context=context)
         else:
             connection = http.client.HTTPConnection(host, port, timeout=2)
-        connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
+        with closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().status == http.HTTPStatus.OK
     except OSError:
         return False
 

@@ -7,6 +7,7 @@ picks up where it was.
 """
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -26,7 +27,7 @@ GO = (1, 26)
 GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "auto"}
 RENAMED = {"server": "etcd"}  # go.etcd.io/etcd/server/v3 builds a binary of a very general name
 # For targets of their own, not for the cluster: `ensure("kwok")` builds one.
-ON_DEMAND = ("gitops-health", "kueue", "kwok")
+ON_DEMAND = ("gitops-health", "kueue", "kustomize-controller", "kwok", "source-controller")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,12 @@ def binary(name: str) -> str:
         if name in module.binaries:
             return str(module.destination / name)
     raise ClusterError(f"no module below {GO_MODULES} builds {name}")
+
+
+def sources(name: str, path: str) -> Path:
+    """Return the folder of a Go module that the one named `name` below `go/` requires, as go.sum verifies it."""
+    command = [find_go(), "mod", "download", "-json", path]
+    return Path(json.loads(run(*command, cwd=GO_MODULES / name, env=GO_ENVIRONMENT).stdout)["Dir"])
 
 
 def ensure(*names: str) -> None:

@@ -7,6 +7,8 @@ import kubernetes_validate
 import pytest
 import yaml
 from jsonschema import Draft4Validator
+from tests.cluster.paths import GO_MODULES
+from tests.support.foreign_schemas import SOURCES
 from tests.support.helm import CHART, ROOT, helm_objects
 from tests.support.how_to import PAGES, custom_schemas, model_services, secrets_named, shown_objects, shown_values
 from tests.support.mutations import Schema, spec_schema
@@ -41,6 +43,15 @@ def test_model_services_keep_all_rules(page: Path) -> None:
 def test_each_schema_of_others_is_shown() -> None:
     shown = {(one["apiVersion"], one["kind"]) for page in PAGES for one in shown_objects(page)}
     assert SCHEMAS.keys() <= shown
+
+
+@pytest.mark.parametrize("name", ["kustomize-controller", "source-controller"])
+def test_the_page_of_flux_says_what_is_run(name: str) -> None:
+    module = f"github.com/fluxcd/{name}"
+    built = re.search(rf"{module} (v\S+)", (GO_MODULES / name / "go.mod").read_text(encoding="utf-8"))
+    assert built is not None
+    assert [one.version for one in SOURCES if one.module == module] == [built[1]]
+    assert f"{name} {built[1]}" in (ROOT / "docs" / "how-to" / "flux.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ Only Jobs are its matter here. Webhooks are at an address of the loopback, which
 """
 
 import base64
-import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -17,8 +16,7 @@ from tests.bench.kwok.api import Api
 from tests.bench.kwok.population import build_object
 from tests.bench.kwok.process import Process, free_port, running
 from tests.bench.kwok.subject import Subject
-from tests.cluster.paths import GO_MODULES
-from tests.cluster.toolchain import GO_ENVIRONMENT, binary, find_go
+from tests.cluster.toolchain import binary, sources
 
 Object = dict[str, Any]
 
@@ -32,25 +30,16 @@ _WITH_ETC = ("unshare", "--mount", "sh", "-c", 'mount -t overlay -o "lowerdir=$0
 """A command that sees a folder within /etc, from where Kueue reads a certificate of its metrics, asked for or not."""
 
 
-def sources() -> Path:
-    """The folder of the module, as Go verified it."""
-    command = [find_go(), "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kueue"]
-    found = subprocess.run(
-        command,
-        cwd=GO_MODULES / "kueue",
-        env={**os.environ, **GO_ENVIRONMENT},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return Path(found.stdout.strip()) / "config" / "components"
+def components() -> Path:
+    """The folder of what is installed, in Kueue's own module."""
+    return sources("kueue", "sigs.k8s.io/kueue") / "config" / "components"
 
 
 @contextmanager
 def kueue_on(subject: Subject, folder: Path) -> Iterator[Process]:
     """Install it beside the operator, and run its manager; given when it and its webhooks answer."""
     plane = subject.plane
-    kinds = [yaml.safe_load(crd.read_text()) for crd in sorted((sources() / "crd" / "bases").glob("*.yaml"))]
+    kinds = [yaml.safe_load(crd.read_text()) for crd in sorted((components() / "crd" / "bases").glob("*.yaml"))]
     for kind in kinds:
         plane.api.apply("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", kind)
     plurals = {kind["spec"]["names"]["plural"] for kind in kinds}
@@ -121,7 +110,7 @@ def _certificate(folder: Path) -> str:
 
 
 def _register(api: Api, port: int, authority: str) -> None:
-    for document in yaml.safe_load_all((sources() / "webhook" / "manifests.yaml").read_text()):
+    for document in yaml.safe_load_all((components() / "webhook" / "manifests.yaml").read_text()):
         hooks = [hook for hook in document["webhooks"] if all(_OURS & {*rule["apiGroups"]} for rule in hook["rules"])]
         for hook in hooks:
             url = f"https://127.0.0.1:{port}{hook['clientConfig']['service']['path']}"

@@ -1,0 +1,1 @@
+"""Flux itself applies and judges ModelServices on the cluster: ``make test-flux``."""
