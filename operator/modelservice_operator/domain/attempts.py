@@ -205,8 +205,11 @@ def _comparison(
 
 
 def _is_superseded(job: StageJob, current: StageJob | None, *, held: bool, done: bool) -> bool:
-    """Jobs that ended stay for their logs, unless what they stored is gone, or another attempt has taken over."""
-    if job.phase is JobPhase.SUCCEEDED:
+    """Jobs that ended stay for their logs, unless what they stored is gone, or another attempt has taken over.
+
+    One that told its result has ended, though its controller may say so later.
+    """
+    if job.phase is JobPhase.SUCCEEDED or job.success or job.compared:
         return not held
     return job is not current and not (done and job.phase is JobPhase.FAILED)
 

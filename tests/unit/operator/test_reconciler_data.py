@@ -28,6 +28,24 @@ def test_appended_rows_train_again_and_a_renamed_config_map_does_not() -> None:
     assert world.job()["spec"]["template"]["spec"]["volumes"][1]["configMap"]["name"] == "renamed"
 
 
+def test_a_job_that_told_its_result_stays_though_its_controller_has_not_said_yet_that_it_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    monkeypatch.setattr(world, "end_job", lambda *_, **__: None)
+    world.config_map()
+    world.service()
+    world.settle()
+    world.bind_claims()
+    job = world.job()
+    key = world.end_stage()
+    world.settle()
+    world.config_map(name="renamed")
+    world.service(data={"configMap": {"name": "renamed"}, "target": "kind"})
+    world.settle()
+    assert (world.status()["key"], world.job()["metadata"]["name"]) == (key, job["metadata"]["name"])
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_a_training_whose_config_map_was_renamed_mounts_the_new_one(failed: bool) -> None:
     world = World()
