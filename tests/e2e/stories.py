@@ -60,19 +60,33 @@ class Stories:
 
     def _tell(self, told: Sequence[Story]) -> None:
         """Tell the stories of a cast; whatever comes of one of them, the others are told."""
-        space = self._make_space(f"e2e-{self._run_id}-{next(self._numbers)}")
-        for story in told:
-            try:
-                with space.explained():
-                    if story is told[0]:
-                        space.create()
-                    story.tell(space=space, **story.arguments)
-            except BaseException as error:
-                self._told[story.name].set_exception(error)
-            else:
-                self._told[story.name].set_result(None)
-        if not KEEP:
-            space.remove()
+        try:
+            space = self._make_space(f"e2e-{self._run_id}-{next(self._numbers)}")
+            for story in told:
+                error = self._error(space, story, begins=story is told[0])
+                if story is told[-1] and not KEEP:
+                    space.remove()
+                self._end(story, error)
+        except BaseException as error:  # of the namespace: no test waits for ever
+            for story in told:
+                if not self._told[story.name].done():
+                    self._end(story, error)
+
+    def _error(self, space: Space, story: Story, *, begins: bool) -> BaseException | None:
+        try:
+            with space.explained():
+                if begins:
+                    space.create()
+                story.tell(space=space, **story.arguments)
+        except BaseException as error:
+            return error
+        return None
+
+    def _end(self, story: Story, error: BaseException | None) -> None:
+        if error is None:
+            self._told[story.name].set_result(None)
+        else:
+            self._told[story.name].set_exception(error)
 
     def result(self, name: str) -> None:
         """Wait until a story has ended; raises what it raised."""

@@ -11,8 +11,8 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 import aiohttp
-import orjson
 
+from modelservice_operator.machinery.codec import dump_json, parse_json
 from modelservice_operator.machinery.errors import (
     Conflict,
     Expired,
@@ -23,7 +23,6 @@ from modelservice_operator.machinery.errors import (
     TooLarge,
     Transient,
 )
-from modelservice_operator.machinery.parsing import parse_json
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Kind, Object
 
@@ -142,7 +141,7 @@ class Transport:
             TooLarge: The answer has more bytes than the limit.
             Transient: Anything else that is not a success, or no answer in time.
         """
-        data = None if body is None else orjson.dumps(body)
+        data = None if body is None else dump_json(body)
         what = f"{verb} {kind.kind} {path}"
         content = {} if body is None else {"Content-Type": "application/json"}
         sent = _Request(verb, method, kind, path, params, {**content, **(headers or {})}, data)

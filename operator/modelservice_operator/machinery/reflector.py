@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.machinery.codec import parse_json
 from modelservice_operator.machinery.errors import Expired, KubeError, NotServed, Transient
 from modelservice_operator.machinery.lines import Lines
-from modelservice_operator.machinery.parsing import parse_json
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.objects import Kind, Object, Ref
 
