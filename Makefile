@@ -122,6 +122,7 @@ bench-page: venv ## How soon the page of a model is painted, and answers what is
 
 bench-gpu: venv ## Trainings and servers on a GPU, beside the CPUs of the same machine: goes on where it was stopped
 	@$(PYTHON) -m tests.bench.gpu
+
 bench-fewshot: venv ## What a frozen encoder is worth with 8 to 125 examples a class: goes on where it was stopped (an hour)
 	@$(PYTHON) -m tests.bench.fewshot
 

@@ -214,11 +214,13 @@ class Writer:
     async def _take(self, observed: Observed, ref: Ref, found: Object, labels: Mapping[str, str]) -> Problem:
         """Ours turned up, out of sight of our watches without its labels, or without an owner.
 
-        The rest of the lane was decided without it: a claim, for one, may hold what is to be trained.
+        The rest of the lane was decided without it: a claim, for one, may hold what is to be trained. Whether one that
+        belongs to nobody is adopted is decided like of one that was seen before: somebody may have planted it since.
         """
         if not _is_ours(observed, found):
             return _name_conflict(ref, found)
-        metadata = observed.owner.mended(found, labels)
+        stray = ref.kind == PERSISTENT_VOLUME_CLAIM and not observed.owner.owns(found)
+        metadata = None if stray else observed.owner.mended(found, labels)
         if metadata is not None:
             await self._kube.adopt(ref, uid=found["metadata"]["uid"], metadata=metadata)
         elif (whole := await self._kube.get(ref)) is not None:

@@ -20,6 +20,7 @@ BUCKET = Kind("source.toolkit.fluxcd.io", "v1", "Bucket", "buckets")
 KUSTOMIZATION = Kind("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations")
 CONTROLLERS = ("source-controller", "kustomize-controller")
 
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _LOOPBACK = "127.0.0.1"
 _SECONDS = 600.0
 """For a controller's start; the machine may be busy."""
@@ -29,18 +30,27 @@ _SECONDS = 600.0
 def flux_on(space: Space, folder: Path) -> Iterator[None]:
     """Install Flux and run it for a namespace; when it is left, nothing of it stays in the cluster."""
     definitions = [sources(name, f"github.com/fluxcd/{name}") / "config" / "crd" / "bases" for name in CONTROLLERS]
-    for each in definitions:
-        # Server-side: they are larger than the annotation of a client-side apply may be.
-        space.as_admin("apply", "--server-side", "--filename", each)
-    for path in (path for each in definitions for path in each.glob("*.yaml")):
-        wait_established(yaml.safe_load(path.read_text())["metadata"]["name"], kubeconfig=space.admin)
+    kinds = [yaml.safe_load(path.read_text()) for each in definitions for path in each.glob("*.yaml")]
+    names = [kind["metadata"]["name"] for kind in kinds]
+    _check_that_there_is_no_flux(space, names)
     try:
+        for each in definitions:
+            # Server-side: they are larger than the annotation of a client-side apply may be.
+            space.as_admin("apply", "--server-side", "--filename", each)
+        for name in names:
+            wait_established(name, kubeconfig=space.admin)
         with _controllers(space, folder):
             yield
     finally:
         _release(space)
         for each in definitions:
             space.as_admin("delete", "--ignore-not-found", "--filename", each)
+
+
+def _check_that_there_is_no_flux(space: Space, names: list[str]) -> None:
+    """Refuse a cluster that has Flux: with its CRDs all that it applies would be deleted."""
+    found = [name for name in names if space.api.request("GET", f"{_CRDS}/{name}").get("kind") != "Status"]
+    assert found == [], f"{', '.join(found)}: this cluster has Flux; if no one uses it, `kubectl delete crd` them"
 
 
 @contextmanager

@@ -154,7 +154,7 @@ class EncoderStatus(Tolerant):
 
     name: ShortText = Field(description="Name of the ModelService.")
     digest: Sha256 = Field(description="sha256 of its artifact.")
-    width: int | None = Field(default=None, ge=1, description="Numbers of a text.")
+    width: int | None = Field(default=None, ge=1, description="Numbers of a text or image.")
 
 
 class ModelServiceStatus(Tolerant):

@@ -35,7 +35,9 @@ def unscheduled(pod: Object, message: str, observed: Observed) -> Problem | None
         return Problem(reason=VOLUME_BUSY, message=f"{message} ({words})")
     if not any(words in message for words in _ELSEWHERE):
         return None
-    used = ((claim, _users(claim, pod, observed)) for claim in sorted(_claims(pod)))
+    # Claims of ours first: those of data and caches may be mounted by any node, which nobody here knows.
+    claims = sorted(_claims(pod), key=lambda name: (observed.child(PERSISTENT_VOLUME_CLAIM, name) is None, name))
+    used = ((claim, _users(claim, pod, observed)) for claim in claims)
     claim, names = next(((claim, names) for claim, names in used if names), ("", ()))
     return Problem(reason=VOLUME_BUSY, message=f"{message} ({_words(claim, names, pod, observed)})") if names else None
 

@@ -239,7 +239,11 @@ def _train(
         available=torch.get_num_threads(),
     )
     with (
-        within_device_memory(training.precision, rows=step_rows(training, len(train))),
+        within_device_memory(
+            training.precision,
+            rows=step_rows(training, len(train)),
+            all_at_once=training.optimizer.gradient_descent is not None,
+        ),
         limited_threads(threads),
         exact_convolutions(device),
         seeded(training.seed, device) as generator,

@@ -58,7 +58,7 @@ class AskedEncoder:
         found = np.zeros((len(sent.rows), self._encoder.width), np.float32)
         end = None if within is None else self._clock() + within  # who waits for the lock waits for the answer, too
         with self._lock:
-            for places in _together(sent.rows):
+            for places in together(sent.rows):
                 found[places] = self._ask(sent.some(places), None if end is None else end - self._clock())
         return found
 
@@ -147,8 +147,8 @@ def look_at(address: str, name: str) -> tuple[SharedEncoder, EncoderInput]:
     return encoder, EncoderInput(datatype, sides)
 
 
-def _together(rows: Sequence[bytes | memoryview]) -> Iterator[range]:
-    """Places of rows that go together."""
+def together(rows: Sequence[bytes | memoryview]) -> Iterator[range]:
+    """Places of the rows of each request."""
     start = size = 0
     for place, row in enumerate(rows):
         if place > start and (place - start == MAX_ROWS or size + len(row) > MAX_BYTES):

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
+import numpy as np
+
 from modelservice.contract.encoders import EncoderService
 from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.manifest import SharedEncoder
 from modelservice.contract.work_order import TrainWork
-from modelservice.inference.asked_encoder import AskedEncoder, look_at
+from modelservice.inference.asked_encoder import AskedEncoder, look_at, together
 from modelservice.inference.encoder_wire import NotAnsweredError, Trouble
 from modelservice.modalities.base import Features
 from modelservice.modalities.known import Known
@@ -20,7 +22,7 @@ from modelservice.stages.stopwatch import Clock
 PATIENCE_SECONDS: Final = 600.0
 """An encoder that is away is asked again for so long; then the Job's own restarts go on."""
 ANSWER_SECONDS: Final = 60.0
-"""For the numbers of some rows, which may wait behind those of requests."""
+"""For the numbers of the rows of one request, which may wait behind those of others."""
 _SAID_SECONDS: Final = 30.0
 """Between two notes that it is waited for."""
 _PASS: Final = frozenset({Trouble.AWAY, Trouble.BUSY, Trouble.LATE})
@@ -70,7 +72,10 @@ class AskedRows:
         """See ``SharedRows``."""
 
         def ask(places: list[int]) -> Features:
-            return self._waiting.answer(partial(self._ask, rows.some(places), ANSWER_SECONDS))
+            some = rows.some(places)
+            # Each request has its time, and what it was told is not asked for again: images are many of them.
+            requests = (partial(self._ask, some.some(part), ANSWER_SECONDS) for part in together(some.rows))
+            return np.concatenate([self._waiting.answer(request) for request in requests])
 
         # Texts of one length together: the longest of some decides how much is computed for each of them.
         return self._known.numbers(rows.rows, ask, width=self.encoder.width, sizes=[len(row) for row in rows.rows])

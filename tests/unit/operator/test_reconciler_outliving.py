@@ -243,6 +243,33 @@ def test_a_claim_that_somebody_plants_is_not_taken_for_ours(gone: Callable[[Worl
     assert world.ready() == ("True", "Serving")
 
 
+def test_one_that_is_planted_between_deciding_and_writing_is_not_taken_either() -> None:
+    world = World()
+    world.serve()
+    false = planted(world.one(PERSISTENT_VOLUME_CLAIM))
+    world.kube.objects.clear()
+    world.config_map()
+    stored: list[Object] = []
+    world.kube.before_write = {("apply", PERSISTENT_VOLUME_CLAIM.kind): lambda: stored.append(world.kube.store(false))}
+    make_again(world)
+    assert world.kube.before_write == {}
+    made = world.one(PERSISTENT_VOLUME_CLAIM)
+    assert made["metadata"]["uid"] != stored[0]["metadata"]["uid"]
+    assert world.ready() == ("False", "Training")
+
+
+def test_the_claim_of_an_orphaned_training_is_adopted_with_its_job() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    claim = world.one(PERSISTENT_VOLUME_CLAIM)
+    orphaned(world)
+    assert make_again(world) == 0
+    assert world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]["uid"] == claim["metadata"]["uid"]
+    assert world.ready() == ("False", "Training")
+
+
 def test_a_planted_claim_that_a_pod_holds_is_waited_for_and_said() -> None:
     world = World()
     key = world.serve()

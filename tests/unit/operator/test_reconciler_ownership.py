@@ -250,7 +250,7 @@ def test_a_namesake_of_a_deleted_service_adopts_nothing() -> None:
     assert world.status().get("revision") is None
 
 
-@pytest.mark.parametrize("kind", [PERSISTENT_VOLUME_CLAIM, CONFIG_MAP, JOB, CONTROLLER_REVISION])
+@pytest.mark.parametrize("kind", [CONFIG_MAP, JOB, CONTROLLER_REVISION])
 def test_what_a_namesake_left_without_an_owner_is_adopted(kind: Kind) -> None:
     world = World()
     world.serve()

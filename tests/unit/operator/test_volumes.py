@@ -128,6 +128,21 @@ def test_the_claim_of_the_data_that_somebody_elses_pod_uses_names_its_field() ->
     assert OWN_REMEDY not in words
 
 
+def test_a_claim_of_ours_is_named_before_one_that_any_node_may_have() -> None:
+    world = World()
+    world.service(data={**DATA["data"], "persistentVolumeClaim": {"claimName": "archive", "path": "t.csv"}})
+    world.settle()
+    world.bind_claims()
+    job = world.job()
+    other = world.pod_of(job, {"phase": "Running"})
+    waits = {"phase": "Pending", "conditions": unschedulable("1 node(s) didn't match pod affinity rules")}
+    del world.kube.objects[ref_of(world.pod_of(job, waits, suffix="1"))]["spec"]["nodeName"]
+    words = said(world)
+    name = world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]["name"]
+    assert f"PersistentVolumeClaim {name} is used by Pod {other['metadata']['name']} on node node: " in words
+    assert "archive" not in words
+
+
 def test_a_claim_for_one_pod_that_another_one_uses_is_busy_whoever_that_is() -> None:
     world = World()
     message = (

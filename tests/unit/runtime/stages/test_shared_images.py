@@ -20,7 +20,11 @@ from modelservice.artifact.stores import load_artifact
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import METRICS_FILE, SharedEncoder
 from modelservice.contract.metric_names import KnownMetric
+from modelservice.inference.encoder_wire import NotAnsweredError, Trouble
 from modelservice.inference.predictor import Predictor
+from modelservice.modalities.shared import EncoderInput, SentRows
+from modelservice.modalities.tensors import UINT8
+from modelservice.stages import shared_rows
 from modelservice.tasks.metrics_document import MetricsDocument
 
 SAMPLE, VISION = SAMPLES / "shared-image-encoder.yaml", SAMPLES / "vision.yaml"
@@ -76,6 +80,27 @@ def test_a_head_answers_as_with_the_encoder_inside_and_is_stored_without_it(tmp_
     assert manifest.data.shape == (GIVEN, GIVEN, 3)
     assert f"the encoder is the service {SEES} of {encoder.digest}, 6 numbers of a row" in manifest.data.notes
     assert head.signature.inputs == whole.signature.inputs
+
+
+def test_each_request_of_a_training_has_its_own_time_and_is_made_once() -> None:
+    """Of large images there are several to the rows that are asked for together: an encoder may be slow."""
+    asked: list[tuple[int, float]] = []
+    late = NotAnsweredError(Trouble.LATE, "too late", retry_after=0)
+
+    def ask(sent: SentRows, within: float) -> Any:
+        asked.append((len(sent.rows), within))
+        if len(asked) == 2:
+            raise late
+        return np.array([[row[0]] for row in sent.rows], np.float32)
+
+    encoder = SharedEncoder(name=SEES, digest=f"sha256:{'ab' * 32}", width=1)
+    waiting = shared_rows._Waiting(clock=lambda: 0.0, say=lambda _: None)
+    rows = shared_rows.AskedRows("http://localhost:1", encoder, EncoderInput(UINT8, (1024, 512, 1)), waiting)
+    rows._ask = ask  # type: ignore[assignment]
+    images = [bytes([place]) * 2**19 for place in range(5)]
+    found = rows.embed(SentRows(name="image", datatype=UINT8, shape=(1024, 512, 1), rows=images))
+    assert found.tolist() == [[0], [1], [2], [3], [4]]
+    assert asked == [(count, shared_rows.ANSWER_SECONDS) for count in (2, 2, 2, 1)]
 
 
 def test_grey_images_are_seen_in_equal_channels(tmp_path: Path) -> None:

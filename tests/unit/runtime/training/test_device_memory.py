@@ -43,6 +43,14 @@ def test_mixed_precision_is_no_remedy_where_it_is_set_and_an_encoder_has_fields_
     assert "precision" not in said.value.message
 
 
+def test_a_step_on_all_rows_has_no_batch_that_could_be_smaller() -> None:
+    with pytest.raises(StageError) as said, within_device_memory(Precision.BFLOAT16, rows=70_000, all_at_once=True):
+        fill()
+    assert said.value.field == "spec.training.optimizer"
+    assert "take sgd in place of gradientDescent in spec.training.optimizer" in said.value.message
+    assert "lower" not in said.value.message
+
+
 def test_other_errors_are_left_as_they_are() -> None:
     with pytest.raises(RuntimeError, match="shape"), within_device_memory(Precision.FLOAT32, rows=1):
         raise RuntimeError("shape")
