@@ -138,12 +138,12 @@ class Transport:
             Conflict: 409.
             Expired: 410.
             Forbidden: 403.
-            Invalid: 400, 413, 422 and the like.
+            Invalid: 400, 413, 422 and the like, or a body that no JSON can say.
             TooLarge: The answer has more bytes than the limit.
             Transient: Anything else that is not a success, or no answer in time.
         """
-        data = None if body is None else orjson.dumps(body)
         what = f"{verb} {kind.kind} {path}"
+        data = None if body is None else _written(body, what)
         content = {} if body is None else {"Content-Type": "application/json"}
         sent = _Request(verb, method, kind, path, params, {**content, **(headers or {})}, data)
         try:
@@ -248,6 +248,14 @@ async def open_transport(
         connector=connector, timeout=_NO_LIMIT, headers=agent, auto_decompress=False
     ) as session:
         yield Transport(connect=connect, session=session, metrics=metrics)
+
+
+def _written(body: Object | list[Object], what: str) -> bytes:
+    """The JSON of a body; what pods report may hold integers beyond 64 bits, which no object can have."""
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        raise Invalid(f"{what}: it cannot be written as JSON: {error}") from None
 
 
 def parsed(payload: bytes, what: str) -> Object:

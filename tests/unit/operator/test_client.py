@@ -242,6 +242,14 @@ async def test_refusals_are_told_apart_with_the_words_of_the_apiserver(
     assert world.cache.get(JOB_REF) is None
 
 
+@pytest.mark.parametrize("reported", [10**30, "\ud800"], ids=["beyond 64 bits", "half a character"])
+async def test_what_no_json_can_say_is_refused_before_it_is_sent(world: World, reported: Any) -> None:
+    """A pod reports whatever it likes: it must be said in the status, and is no defect of the operator."""
+    with pytest.raises(Invalid, match="cannot be written as JSON"):
+        await world.kube.apply(job() | {"data": {"parameters": reported}}, uid=None)
+    assert world.apiserver.sent == []
+
+
 async def test_an_answer_that_is_no_json_is_transient(world: World) -> None:
     world.apiserver.answer((0, "<html>proxy</html>"), (0, "[1]"))
     for _ in range(2):
