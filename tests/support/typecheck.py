@@ -23,6 +23,7 @@ def cache_of(common: Path) -> Iterator[Path | None]:
     """The folder of all checkouts, until the block ends; None while another one has it."""
     common.mkdir(parents=True, exist_ok=True)
     with (common / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)  # mypy has it until it ends, also where what began it was killed
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -38,7 +39,7 @@ def check(arguments: Sequence[str], *, common: Path = CACHE / "mypy") -> int:
         return subprocess.run(command, cwd=ROOT, check=False).returncode
     with cache_of(common) as folder:
         environment = {**os.environ, **({} if folder is None else {CACHE_ENV: str(folder)})}
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        return subprocess.run(command, cwd=ROOT, env=environment, check=False, close_fds=False).returncode
 
 
 if __name__ == "__main__":

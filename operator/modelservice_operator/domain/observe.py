@@ -14,6 +14,7 @@ from modelservice.contract.server_flags import DIGEST, MODEL
 from modelservice_operator.constants import SERVING_CONTAINER, STAGE_DELETE
 from modelservice_operator.domain.builders.record import (
     is_comparison,
+    is_foreign,
     is_template,
     parse_comparison,
     parse_record,
@@ -256,7 +257,12 @@ def observe(service: Object, children: Children) -> Observed:
         serving_pods=workload.pods if workload else (),
         canary=workloads.get(canary_name(owner.name)),
         pods=tuple(pods),
-        adoptable=tuple((kind, obj) for kind, objects in made.items() for obj in objects if owner.may_adopt(obj)),
+        adoptable=tuple(
+            (kind, obj)
+            for kind, objects in made.items()
+            for obj in objects
+            if owner.may_adopt(obj) and not (kind == CONTROLLER_REVISION and is_foreign(obj))
+        ),
     )
 
 

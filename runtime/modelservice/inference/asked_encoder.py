@@ -29,6 +29,10 @@ MAX_BYTES: Final = 2**20
 """Of the rows of one request, but for a larger one alone: so a head holds little, and an encoder's queue has gaps."""
 MAX_ROW_BYTES: Final = 2**24 - 2**12
 """What a request may have, less what stands before the row."""
+_MAX_HEADER: Final = 2**16
+"""Bytes of what stands before the numbers of an answer: JSON takes up to 25 times its bytes."""
+_MAX_METADATA: Final = 2**20
+"""Of what an encoder says of itself."""
 
 
 class AskedEncoder:
@@ -83,7 +87,8 @@ class AskedEncoder:
     def _numbers(self, length: str | None, content: bytes, rows: int) -> Features:
         """What an answer holds, if it is one of this encoder."""
         try:
-            at = int(length or "")
+            if not 0 <= (at := int(length or "")) <= _MAX_HEADER:
+                raise ValueError(at)
             document = json.loads(content[:at])
             digest = document.get("parameters", {}).get(DIGEST)
             (output,) = document["outputs"]
@@ -95,7 +100,7 @@ class AskedEncoder:
         if digest != self._encoder.digest:
             raise self._changed(f"answers as {digest}, and {self._encoder.digest} is asked for")
         size = 4 * rows * self._encoder.width
-        if shape != (rows, self._encoder.width) or at < 0 or len(content) - at != size:
+        if shape != (rows, self._encoder.width) or len(content) - at != size:
             raise self._changed(f"answers with {list(shape)}, and [{rows}, {self._encoder.width}] is expected")
         numbers = np.frombuffer(content, dtype="<f4", offset=at).reshape(shape)
         if not np.isfinite(numbers).all():
@@ -130,7 +135,7 @@ def look_at(address: str, name: str) -> tuple[SharedEncoder, EncoderInput]:
     """
     _, content = Wire(address, name).send("", None)
     try:
-        document = json.loads(content)
+        document = json.loads(content[:_MAX_METADATA])
         (width,) = (one["shape"][1] for one in document["outputs"] if one["name"] == OUTPUT)
         ((datatype, sides),) = ((one["datatype"], tuple(one["shape"][1:])) for one in document["inputs"])
         encoder = SharedEncoder(name=name, digest=document["parameters"][DIGEST], width=width)

@@ -26,6 +26,8 @@ _MAX_READ: Final = _MAX_ANSWER + 2**21
 """Besides an answer its headers, and what stands between its parts."""
 _OK: Final = 200
 _HEADER_LENGTH: Final = "Inference-Header-Content-Length"
+_MAX_ERROR: Final = 2**16
+"""Of an answer that says why it is none, what is read as JSON."""
 NO_DOCUMENT: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What reading a document raises that is another one."""
 
@@ -193,6 +195,6 @@ class _Timed(io.RawIOBase):
 
 def _sentence(content: bytes) -> str:
     try:
-        return " ".join(str(json.loads(content)["error"])[:300].split())
+        return " ".join(str(json.loads(content[:_MAX_ERROR])["error"])[:300].split())
     except NO_DOCUMENT:
         return " ".join(content[:200].decode(errors="replace").split()) or "nothing"

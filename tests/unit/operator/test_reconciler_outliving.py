@@ -270,6 +270,23 @@ def test_the_claim_of_an_orphaned_training_is_adopted_with_its_job() -> None:
     assert world.ready() == ("False", "Training")
 
 
+def test_a_revision_of_a_statefulset_vouches_for_no_claim_and_is_not_adopted() -> None:
+    """Who may make StatefulSets has revisions with any labels and names after ours, and can orphan them."""
+    world = World()
+    world.serve()
+    claim = planted(world.one(PERSISTENT_VOLUME_CLAIM))
+    revision = planted(world.one(CONTROLLER_REVISION))
+    revision["metadata"]["name"] += "-5d9f8c7b6"
+    revision["data"] = {"spec": {"template": {"$patch": "replace", "spec": {"containers": []}}}}
+    world.kube.objects.clear()
+    false, left = world.kube.store(claim), world.kube.store(revision)
+    world.config_map()
+    assert make_again(world) == 1
+    assert world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]["uid"] != false["metadata"]["uid"]
+    assert owners(world.kube.objects[ref_of(left)]) == []
+    assert world.condition("RecordsReadable") == {}
+
+
 def test_a_planted_claim_that_a_pod_holds_is_waited_for_and_said() -> None:
     world = World()
     key = world.serve()

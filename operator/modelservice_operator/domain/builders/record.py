@@ -93,6 +93,15 @@ def is_template(obj: Object) -> bool:
     return _is_of(obj, ServingTemplate)
 
 
+def is_foreign(obj: Object) -> bool:
+    """Whether a ControllerRevision is one of Kubernetes' own, of a StatefulSet or a DaemonSet.
+
+    Whoever may make such has revisions with any labels and many names; their data are a template, and say no kind.
+    """
+    data = obj.get("data")
+    return isinstance(data, dict) and "kind" not in data
+
+
 def build_comparison(owner: Owner, record: ComparisonRecord) -> Object:
     """What came of a comparison, as a ControllerRevision of its own; it is no revision and has no number."""
     return {

@@ -2,6 +2,7 @@
 
 import binascii
 import io
+import re
 import struct
 import zlib
 from base64 import b64decode
@@ -25,6 +26,12 @@ _READABLE = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 _OPAQUE = 255
 MAX_PIXELS = 2**26
 """Of a picture of any size: as many as a camera takes, and 256 MiB when inflated."""
+MAX_SCANS = 32
+"""Of a JPEG, each of which goes over all its pixels and takes some bytes: a progressive one has about 10."""
+_JPEG = b"\xff\xd8"
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+"""Of a JPEG (ITU-T T.81, B.1.1.3), without those that stand alone; what it is followed by begins with its length."""
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 
 
 class PictureError(ValueError):
@@ -113,6 +120,8 @@ def _opened(content: bytes) -> Iterator[Any]:
     """A picture of Pillow whose pixels are not inflated yet; what Pillow raises is translated."""
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - most servers never see a picture
 
+    if content.startswith(_JPEG) and _scans(content) > MAX_SCANS:
+        raise PictureError(f"is a JPEG of more than {MAX_SCANS} scans: save it anew")
     damage = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error, Image.DecompressionBombError)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
@@ -123,6 +132,18 @@ def _opened(content: bytes) -> Iterator[Any]:
         raise PictureError("is neither a PNG nor a JPEG") from None
     except damage as error:
         raise PictureError(f"is a damaged picture: {str(error)[:200]}") from None
+
+
+def _scans(content: bytes) -> int:
+    """How often a JPEG goes over its pixels, up to one time more than it may."""
+    at = scans = 0
+    while scans <= MAX_SCANS and (found := _MARKER.search(content, at)) is not None:
+        marker, at = found[0][1], found.end()
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        at += int.from_bytes(content[at : at + 2], "big")
+    return scans
 
 
 def _pixels(opened: Any, size: tuple[int, int], channels: int, *, scaled: bool) -> NDArray[np.uint8]:

@@ -117,3 +117,17 @@ def test_what_it_says_stays_in_one_line() -> None:
     content = json.dumps({"error": "no\nERROR somebody else said this"}).encode()
     with answering(said(content, status="400 Bad Request")) as address:
         assert "\n" not in str(refused(address))
+
+
+def test_a_document_is_not_parsed_that_is_longer_than_any_of_ours() -> None:
+    """32 MiB of empty objects are a gigabyte of Python's: a head has a tenth of it."""
+    document = {"parameters": {"digest": DIGEST}, "outputs": [{"name": "embedding", "shape": [1, 2]}]}
+    head = json.dumps(document).encode() + b" " * 2**16
+    with answering(said(head + bytes(8), **{LENGTH.replace("-", "_"): str(len(head))})) as address:
+        assert refused(address).trouble is Trouble.CHANGED
+    document["inputs"] = [{"datatype": "BYTES", "shape": [-1]}]
+    padded = json.dumps(document).encode().replace(b"{", b"{" + b" " * 2**20, 1)
+    with answering(said(padded)) as address, pytest.raises(NotAnsweredError, match="is no encoder"):
+        look_at(address, "minilm")
+    with answering(said(b'{"error": "long"' + b" " * 2**16 + b"}", status="400 Bad Request")) as address:
+        assert str(refused(address)).endswith('400: {"error": "long"')

@@ -368,3 +368,19 @@ def test_whatever_json_holds_is_encoded_or_refused(instances: Any) -> None:
 def test_a_preprocessing_that_contradicts_itself_is_refused(wrong: Any) -> None:
     with pytest.raises(ValidationError):
         ImagePreprocessing.model_validate(GREY.model_dump() | wrong)
+
+
+def with_scans(content: bytes, count: int) -> bytes:
+    """A JPEG with its last scan so many times more."""
+    start, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
+    return content[:end] + content[start:end] * count + content[end:]
+
+
+def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused() -> None:
+    """8,192 x 8,192 equal pixels in 50 KiB took half a minute."""
+    large = picture(np.full((64, 64, 3), 130, dtype=np.uint8), "JPEG", progressive=True)
+    scaled = ImageEncoder(COLOUR.model_copy(update={"scaled": True}))
+    ordinary = [large, with_scans(large, 20), large + b"\xff\xda" * 100]  # a film follows, as of a telephone
+    np.testing.assert_allclose(scaled.from_frame(ordinary), 130, atol=3)
+    with pytest.raises(InputError, match=r"is a JPEG of more than 32 scans: save it anew"):
+        scaled.from_frame([with_scans(large, 32)])
