@@ -119,7 +119,7 @@ class Manager:
         stop = self.lifecycle.stop
         await self.synchronizer.complete(stop)  # as a standby the cache may have missed that something vanished
         for key in self.keys():
-            self.queue.add(key)
+            self.queue.add_in_turn(key)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.workers.run())
             group.create_task(self.synchronizer.watch(stop, self.queue.add))

@@ -13,6 +13,10 @@ from modelservice_operator.metrics import Metrics
 K = TypeVar("K", bound=Hashable)
 
 
+_TURNS = 4
+"""Of so many keys one is of those that wait for their turn, however much changes meanwhile."""
+
+
 class ShutDown(Exception):  # noqa: N818 - the end of the work, not an error
     """The queue was stopped; a worker that gets this returns."""
 
@@ -42,6 +46,8 @@ class WorkQueue(Generic[K]):
         self._metrics = metrics
         self._backoff = backoff
         self._ready: dict[K, float] = {}
+        self._in_turn: dict[K, float] = {}
+        self._taken = 0
         self._working: set[K] = set()
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
@@ -52,14 +58,20 @@ class WorkQueue(Generic[K]):
         self._shut_down = False
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._ready) + len(self._in_turn)
 
     def add(self, key: K) -> None:
         """Work on this key as soon as a worker is free."""
         if key in self._working:
             self._again.add(key)
         elif key not in self._ready:
-            self._ready[key] = self._clock.monotonic()
+            self._ready[key] = self._in_turn.pop(key, self._clock.monotonic())
+            self._announce()
+
+    def add_in_turn(self, key: K) -> None:
+        """Work on this key too, after those that something happened to: one of all there are when work begins."""
+        if key not in self._working and key not in self._ready and key not in self._in_turn:
+            self._in_turn[key] = self._clock.monotonic()
             self._announce()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -95,7 +107,7 @@ class WorkQueue(Generic[K]):
             if self._shut_down:
                 raise ShutDown
             self._promote()
-            if self._ready:
+            if self._ready or self._in_turn:
                 return self._take()
             self._changed.clear()
             seconds = self._heap[0][0] - self._clock.monotonic() if self._heap else None
@@ -114,10 +126,13 @@ class WorkQueue(Generic[K]):
         self._announce()
 
     def _take(self) -> K:
-        key = next(iter(self._ready))
+        self._taken += 1
+        its_turn = self._in_turn and self._taken % _TURNS == 0
+        lane = self._in_turn if its_turn or not self._ready else self._ready
+        key = next(iter(lane))
         now = self._clock.monotonic()
-        self._metrics.queue_seconds.observe(now - self._ready.pop(key))
-        self._metrics.queue_depth.set(len(self._ready))
+        self._metrics.queue_seconds.observe(now - lane.pop(key))
+        self._metrics.queue_depth.set(len(self))
         self._working.add(key)
         self._due.pop(key, None)  # the worker says anew when to look again
         return key
@@ -131,5 +146,5 @@ class WorkQueue(Generic[K]):
                 self.add(key)
 
     def _announce(self) -> None:
-        self._metrics.queue_depth.set(len(self._ready))
+        self._metrics.queue_depth.set(len(self))
         self._changed.set()

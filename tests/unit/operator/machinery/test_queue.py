@@ -50,6 +50,39 @@ async def test_a_key_that_is_worked_on_comes_back_only_when_done(queue: WorkQueu
     assert not (await take(queue)).done()
 
 
+async def test_what_something_happened_to_is_before_all_that_there_is_when_work_begins(queue: WorkQueue[str]) -> None:
+    for key in ("a", "b", "c"):
+        queue.add_in_turn(key)
+    assert (await queue.get(), len(queue)) == ("a", 2)
+    queue.done("a")
+    queue.add("a")  # what was asked for it is known now
+    queue.add("c")
+    assert [await queue.get(), await queue.get(), await queue.get()] == ["a", "c", "b"]
+    assert not (await take(queue)).done(), "each once"
+
+
+async def test_however_much_happens_all_others_have_their_turn(queue: WorkQueue[str]) -> None:
+    for key in ("a", "b"):
+        queue.add_in_turn(key)
+    given = []
+    for number in range(8):
+        queue.add(f"busy {number}")
+        given.append(await queue.get())
+    assert [key for key in given if not key.startswith("busy")] == ["a", "b"]
+
+
+async def test_a_key_that_is_worked_on_or_waits_is_not_given_once_more_in_its_turn(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    queue.add("b")
+    await queue.get()
+    for key in ("a", "b", "b"):
+        queue.add_in_turn(key)
+    assert await queue.get() == "b"
+    queue.done("a")
+    queue.done("b")
+    assert not (await take(queue)).done()
+
+
 async def test_a_waiting_worker_wakes_up_for_a_new_key(queue: WorkQueue[str]) -> None:
     waiting = await take(queue)
     queue.add("a")
