@@ -23,10 +23,10 @@ from modelservice.contract.manifest import (
 from modelservice.contract.networks import ConvolutionalNetwork, MultilayerPerceptron
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
 from modelservice.families.architecture import Architecture, Softmax
+from modelservice.families.architecture_graph import architecture_graph
 from modelservice.families.base import OPSET
 from modelservice.families.cnn import design_cnn
 from modelservice.families.modules import build, initialize
-from modelservice.families.onnx_graph import architecture_graph
 from modelservice.families.perceptron import design_mlp
 from modelservice.modalities.encoders import build_encoder
 from modelservice.modalities.image.preprocessing import ImagePreprocessing

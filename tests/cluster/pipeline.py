@@ -1,10 +1,11 @@
 """`make test`, `make check` and `make demo`: stages in a row, each with a heading and its time.
 
-`check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests. In `make test` the
-cluster is started, wiring is tested and images are built beside it; what is tested end to end comes after both.
+`check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests. In `make test` it is
+done in the CPU time that the other stages leave while they wait for a cluster.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,8 +13,11 @@ import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tests.cluster.paths import IMAGES_RECORD, KUBECONFIG, ROOT, TOOLS
 from tests.cluster.shell import console
@@ -57,10 +61,8 @@ DEMO = (Stage("demo", python("-m", "tests.demo")),)
 # These share nothing, so each CPU takes a part; a module stays whole, since its fixtures are made once.
 FAST = pytest("fast", "unit", "contract", options=("--numprocesses=auto", "--dist=loadfile"))
 CHECK = (*LINT, *VERIFY, FAST)
-# Wiring tests wait for a real apiserver more than they compute, so all this is done beside `CHECK`.
-BESIDE = (*CLUSTER, pytest("wiring", "wiring"), *IMAGES)
-END_TO_END = (pytest("e2e", "e2e"),)
-PARTS = {"check": CHECK, "lint": LINT, "verify": (*VERIFY, *LINT), "beside": BESIDE}
+ON_CLUSTER = (*CLUSTER, pytest("wiring", "wiring"), *IMAGES, pytest("e2e", "e2e"))
+PARTS = {"check": CHECK, "lint": LINT, "verify": (*VERIFY, *LINT)}
 
 
 def environment() -> dict[str, str]:
@@ -93,20 +95,39 @@ def run(stages: tuple[Stage, ...]) -> int:
 
 
 def side_by_side(first: Callable[[], int], command: Sequence[str]) -> int:
-    """Do the first while a command runs, whose output is shown after it; return the exit code of the one that failed.
+    """Do the first while a command runs in the CPU time that it leaves; return the exit code of the one that failed.
 
-    Both come to their end, whatever becomes of the other: tests in the cluster leave it as they found it.
+    What the command prints is shown when it has ended. Both come to their end, whatever becomes of the other: tests in
+    the cluster leave it as they found it.
     """
-    with tempfile.TemporaryFile() as kept:
-        other = subprocess.Popen(command, stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT)
+    with tempfile.TemporaryFile() as kept, ThreadPoolExecutor(1) as pool:
+        other = subprocess.Popen(
+            ("nice", *command), stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT,
+            start_new_session=True,
+        )  # fmt: skip
+        yield_cpus(other.pid)
+        shown = pool.submit(show_when_ended, other, kept)
         try:
             code = first()
-        finally:
-            ended = other.wait()
-            kept.seek(0)
-            console.rule("meanwhile", align="left")
-            sys.stderr.write(kept.read().decode(errors="replace"))
-    return code or ended
+        except BaseException:
+            os.killpg(other.pid, signal.SIGINT)
+            raise
+        return code or shown.result()
+
+
+def yield_cpus(pid: int) -> None:
+    """Let a session's processes come after all others: Linux may weigh sessions first, and then what is in each."""
+    with suppress(FileNotFoundError):
+        Path(f"/proc/{pid}/autogroup").write_text("10")
+
+
+def show_when_ended(process: subprocess.Popen[bytes], output: IO[bytes]) -> int:
+    """Wait for a process, show what it printed, and return its exit code."""
+    code = process.wait()
+    output.seek(0)
+    console.rule("meanwhile", align="left")
+    sys.stderr.write(output.read().decode(errors="replace"))
+    return code
 
 
 def counts() -> dict[str, Counter[str]]:
@@ -126,7 +147,7 @@ def run_tests() -> int:
     started = time.monotonic()
     for report in RESULTS.glob("*.xml"):
         report.unlink()
-    code = side_by_side(lambda: run(CHECK), python("-m", "tests.cluster.pipeline", "beside")) or run(END_TO_END)
+    code = side_by_side(lambda: run(ON_CLUSTER), python("-m", "tests.cluster.pipeline", "check"))
     total: Counter[str] = Counter()
     for level, counted in counts().items():
         total += counted

@@ -31,7 +31,7 @@ def expect(
     eventually(lambda: space.warned("flowers", reason), what=f"an event {reason}", seconds=5)
 
 
-def first_seen(look: Callable[[], str | None], what: str, seconds: float = 90) -> datetime:
+def first_seen(look: Callable[[], str | None], what: str, seconds: float = 300) -> datetime:
     """When Kubernetes itself first showed the cause, to the second."""
     return datetime.fromisoformat(eventually(look, what=what, seconds=seconds) or "")
 

@@ -96,7 +96,7 @@ PATIENCE_SECONDS = 900.0
 """For what pods come to: many share the CPUs, and a machine may be a slow one."""
 
 
-def eventually(look: Callable[[], Seen], *, what: str, seconds: float = 60, poll: float = 0.3) -> Seen:
+def eventually(look: Callable[[], Seen], *, what: str, seconds: float = 300, poll: float = 0.3) -> Seen:
     """Look again and again until something true is seen, and answer with it.
 
     Raises:

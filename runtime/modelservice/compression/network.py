@@ -47,6 +47,6 @@ class StoredNetwork:
 
     def to_onnx(self) -> bytes:
         """``model.onnx``."""
-        from modelservice.families.onnx_graph import architecture_graph  # noqa: PLC0415 - onnx is slow to import
+        from modelservice.families.architecture_graph import architecture_graph  # noqa: PLC0415 - onnx is slow to import
 
         return architecture_graph(self.architecture, self.weights)

@@ -141,7 +141,7 @@ class Ensemble:
 
     def append_to(self, graph: "Graph") -> str:
         """See ``Component``."""
-        from modelservice.families.onnx_graph import add_architecture  # noqa: PLC0415 - no first step waits for onnx
+        from modelservice.families.architecture_graph import add_architecture  # noqa: PLC0415 - no first step waits for onnx
 
         add_architecture(graph, self.architecture, {name: array.numpy() for name, array in self._state().items()})
         return graph.value

@@ -110,7 +110,7 @@ def _fitted(
 ) -> Fitted:
     import onnx  # noqa: PLC0415 - no first step waits for it
 
-    from modelservice.families.onnx_graph import architecture_graph  # noqa: PLC0415
+    from modelservice.families.architecture_graph import architecture_graph  # noqa: PLC0415
 
     state = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
     return Fitted(

@@ -1,7 +1,6 @@
-"""``model.onnx`` of an architecture, written node by node.
+"""``model.onnx``, written node by node.
 
-``torch.onnx.export`` would import a compiler and take seconds; a chain of known layers needs neither. The nodes are
-the forms that onnxruntime's dynamic quantisation knows: Gemm with a stored matrix, and Conv.
+``torch.onnx.export`` would import a compiler and take seconds; models of known parts need neither.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,30 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from modelservice.contract.networks import Activation
-from modelservice.contract.networks import Pooling as PoolingFunction
-from modelservice.families.architecture import (
-    Architecture,
-    Convolution,
-    Curve,
-    Dropout,
-    Elementwise,
-    Flatten,
-    Isotonic,
-    Layer,
-    Linear,
-    MemberLinear,
-    MemberMean,
-    MemberScale,
-    OutputHead,
-    Pooling,
-    Scale,
-    Sigmoid,
-    SmoothClip,
-    Softmax,
-    TokenAttention,
-    TokenRecurrence,
-)
+from modelservice.families.architecture import Curve, Isotonic, MemberMean, OutputHead, Scale, Sigmoid, Softmax
 from modelservice.families.base import INPUT_NAME, OPSET, OUTPUT_NAME
 
 IR_VERSION = 10
@@ -46,14 +22,6 @@ DOMAINS = {"": OPSET, TREES: 3}
 """Versions of operators; 3 of the second is the first that compares in float64."""
 ROWS = "rows"
 """Name of the axis of any length."""
-
-_OPERATORS = {
-    Activation.RELU: "Relu",
-    Activation.GELU: "Gelu",  # the exact form, by the error function, is the default of both
-    Activation.TANH: "Tanh",
-    PoolingFunction.MAX: "MaxPool",
-    PoolingFunction.AVERAGE: "AveragePool",
-}
 
 
 class Graph:
@@ -230,80 +198,3 @@ class Graph:
         onnx.checker.check_model(model)
         content: bytes = model.SerializeToString(deterministic=True)
         return content
-
-
-def architecture_graph(architecture: Architecture, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
-    """``model.onnx`` of a network.
-
-    Args:
-        architecture: its layers and head; dropout leaves no trace.
-        weights: float32 arrays by the names of ``families.modules.build``.
-    """
-    graph = Graph()
-    add_architecture(graph, architecture, weights)
-    return graph.model(shape=architecture.shape, width=architecture.width)
-
-
-def add_architecture(graph: Graph, architecture: Architecture, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    """Nodes from the newest value, rows of the architecture's shape, to raw outputs."""
-    for position, layer in enumerate(architecture.layers):
-        if isinstance(layer, TokenRecurrence | TokenAttention):
-            _add_token_layer(graph, layer, weights, position)
-        else:
-            _add_layer(graph, layer, {name: weights.get(f"{position}.{name}") for name in _WEIGHTS}, position)
-    graph.add_head(architecture.head)
-
-
-def _add_token_layer(
-    graph: Graph, layer: TokenRecurrence | TokenAttention, weights: Mapping[str, NDArray[np.float32]], position: int
-) -> None:
-    from modelservice.families import token_graph  # noqa: PLC0415 - it writes into a Graph
-
-    start = f"{position}."
-    arrays = {name.removeprefix(start): array for name, array in weights.items() if name.startswith(start)}
-    if isinstance(layer, TokenRecurrence):
-        token_graph.add_recurrence(graph, layer, arrays, name=str(position))
-    else:
-        token_graph.add_attention(graph, layer, arrays, name=str(position))
-
-
-_WEIGHTS = ("weight", "bias", "center", "factor")
-
-
-def _add_layer(graph: Graph, layer: Layer, arrays: Mapping[str, Any], position: int) -> None:
-    constants = [graph.constant(f"{position}.{name}", array) for name, array in arrays.items() if array is not None]
-    match layer:
-        case Flatten():
-            graph.add("Flatten", axis=1)
-        case Linear():
-            graph.add("Gemm", graph.value, *constants, transB=1)
-        case Convolution(kernel_size=size):
-            graph.add("Conv", graph.value, *constants, kernel_shape=[size, size], pads=[size // 2] * 4)
-        case Pooling(function=function):
-            graph.add(_OPERATORS[function], kernel_shape=[2, 2], strides=[2, 2])
-        case Elementwise(function=Activation.SILU):
-            graph.add("Mul", graph.value, graph.add("Sigmoid"))
-        case SmoothClip() | MemberScale() | MemberLinear():
-            _add_member_layer(graph, layer, constants, position)
-        case Elementwise(function=function):
-            graph.add(_OPERATORS[function])
-        case Dropout():
-            pass
-
-
-def _add_member_layer(
-    graph: Graph, layer: SmoothClip | MemberScale | MemberLinear, constants: Sequence[str], position: int
-) -> None:
-    match layer:
-        case SmoothClip(limit=limit):
-            center, factor = constants
-            bound = graph.constant(f"{position}.limit", np.array(limit, np.float32))
-            one = graph.constant(f"{position}.one", np.array(1, np.float32))
-            scaled = graph.add("Mul", graph.add("Sub", graph.value, center), factor)
-            share = graph.add("Div", scaled, bound)
-            graph.add("Div", scaled, graph.add("Sqrt", graph.add("Add", graph.add("Mul", share, share), one)))
-        case MemberScale():
-            graph.add("Mul", graph.value, *constants)
-        case MemberLinear():
-            weight, bias = constants
-            graph.add("Add", graph.add("MatMul", graph.value, weight), bias)

@@ -13,3 +13,11 @@ def test_what_runs_beside_is_shown_and_its_failure_counts(
     script = f"import sys; print('printed meanwhile'); sys.exit({second})"
     assert side_by_side(lambda: first, [sys.executable, "-S", "-c", script]) == code
     assert "printed meanwhile" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_both() -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(interrupted, [sys.executable, "-S", "-c", "import signal; signal.pause()"])

@@ -33,10 +33,10 @@ from modelservice.families.architecture import (
     SmoothClip,
     Softmax,
 )
+from modelservice.families.architecture_graph import architecture_graph
 from modelservice.families.cnn import design_cnn
 from modelservice.families.gradient import Network
 from modelservice.families.modules import build, describe, initialize
-from modelservice.families.onnx_graph import architecture_graph
 from modelservice.families.perceptron import design_mlp
 
 HEADS = st.one_of(

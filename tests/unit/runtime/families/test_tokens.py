@@ -12,9 +12,9 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.networks import Cell
 from modelservice.families import family_named
 from modelservice.families.architecture import Architecture, Linear, Softmax, TokenAttention, TokenRecurrence
+from modelservice.families.architecture_graph import architecture_graph
 from modelservice.families.base import TEXTS_ONLY
 from modelservice.families.modules import build, describe
-from modelservice.families.onnx_graph import architecture_graph
 
 SMALL: dict[str, Any] = {
     "rnn": {"embedding": 8, "units": 8},
