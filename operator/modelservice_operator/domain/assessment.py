@@ -193,6 +193,7 @@ def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifact
     yield from (f"{words} ({again})" for words in planned.expiry.failed[:_SHOWN])
     if len(planned.expiry.failed) > _SHOWN:
         yield f"{len(planned.expiry.failed) - _SHOWN} more artifacts could not be deleted"
+    yield from planned.expiry.waits
     yield from _of_nobody(observed)
     strategy = (observed.deployment or {}).get("spec", {}).get("strategy", {}).get("type")
     if spec.serving.rollout is None and strategy == "Recreate":
