@@ -359,6 +359,24 @@ def test_wherever_a_restore_brings_the_service_its_claims_are_served_and_none_is
     assert world.all(JOB) == [], "nothing is trained"
 
 
+def test_records_that_come_before_their_claims_can_be_brought_once_more() -> None:
+    world = World()
+    world.serve()
+    digest = world.status()["digest"]
+    claim, *records = as_velero_restores(world, (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION))
+    for bring in (records, [claim], records):
+        for obj in bring:
+            world.kube.store(obj)
+        world.service(suspend=True)
+        world.settle()
+        if bring == [claim]:
+            assert world.ready() == ("False", "ClaimUnproven")
+    assert world.ready() == ("False", "Deploying")
+    world.roll_out()
+    world.settle()
+    assert world.status()["digest"] == digest
+
+
 def test_a_claim_that_waits_for_its_record_is_stalled_once_a_restore_would_have_ended() -> None:
     world = World()
     world.serve()
