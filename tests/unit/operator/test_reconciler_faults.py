@@ -45,7 +45,7 @@ def story(fault: Fault | None = None, *, at: int = 0, every: int = PASSES + 1) -
 class Silence(dict[tuple[str, str], KubeError]):
     """Nobody answers, whatever is asked."""
 
-    def get(self, key: tuple[str, str], default: object = None) -> KubeError:  # type: ignore[override]
+    def get(self, key: tuple[str, str], default: object = None) -> KubeError:
         del key, default
         return Transient("no answer")
 
