@@ -14,6 +14,7 @@ from modelservice_operator.domain.observe import Head, Observed, observe, observ
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import location_of, settled_artifacts
+from modelservice_operator.domain.unproven import unproven_claims
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, MODEL_SERVICE
 from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.cache import Cache
@@ -55,7 +56,7 @@ class Observer:
             Also what is wrong with that, where it matters for what is desired or served.
         """
         observed, unsure, problem = self.observe(service), set[Name](), None
-        if names := _hidden_record(observed):
+        if names := [*_hidden_record(observed), *_missing_records(observed, spec, data)]:
             unsure, problem = await self._look(observed, names, needed=set(names))
             observed = self.observe(service)
         if problem is None and (holders := self._hidden_holders(observed, spec)):
@@ -116,6 +117,14 @@ def _hidden_record(observed: Observed) -> list[Name]:
     if key is None or observed.record(key) is not None or observed.unreadable_record(key) is not None:
         return []
     return [(CONTROLLER_REVISION, keyed_name(observed.owner.name, key))]
+
+
+def _missing_records(observed: Observed, spec: ModelServiceSpec, data: DataState) -> list[Name]:
+    """Records without which a claim of nobody keeps a stage from beginning: a watch may show them later than that."""
+    if not (unproven := unproven_claims(observed)):
+        return []
+    names = (keyed_name(observed.owner.name, step.key) for step in pipeline(spec, data.digest))
+    return [(CONTROLLER_REVISION, name) for name in names if name in unproven]
 
 
 def _not_ours(name: Name, owner: Owner) -> Problem:

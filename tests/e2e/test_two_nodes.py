@@ -54,7 +54,7 @@ def told(
     object_store.make_bucket("models")
     stories = [
         Story(name=tell.__name__, tell=tell, arguments={}, seconds=seconds)
-        for tell, seconds in ((serve_on_both_and_on_the_other_alone, 20), (lose_one_of_two_workers, 60))
+        for tell, seconds in ((serve_on_both_and_on_the_other_alone, 30), (lose_one_of_two_workers, 60))
     ]
     running = Stories(stories, make_space=make_space)
     yield running
@@ -88,8 +88,11 @@ def serve_on_both_and_on_the_other_alone(space: Space) -> None:
             training={"nodeSelector": here},
             serving={"replicas": 2},
         ),
+        config_map("kept", IRIS),
+        model_service("kept", training={"nodeSelector": here}),
     )
     ready = space.wait_ready("flowers")
+    space.wait_ready("kept")
     assert condition(ready, "ArtifactsPortable").get("status", "True") == "True"
     assert nodes_of(space, "train") == [CONTROL_PLANE.name]
     assert nodes_of(space, "serve") == [CONTROL_PLANE.name, SECOND.name]
@@ -104,6 +107,24 @@ def serve_on_both_and_on_the_other_alone(space: Space) -> None:
         space.wait_ready("flowers")
     assert (asked.failures, set(asked.answers)) == ([], {200})
     assert space.service("flowers")["status"]["digest"] == ready["status"]["digest"]
+    need_a_claim_that_the_drained_node_holds(space)
+
+
+def need_a_claim_that_the_drained_node_holds(space: Space) -> None:
+    """A second replica is wanted, and may go to the other node alone: a ReadWriteOnce claim keeps it from there."""
+    (pod,) = space.pods("kept", "serve")
+    assert pod["spec"]["nodeName"] == CONTROL_PLANE.name
+    space.kubectl("scale", "mdsvc", "kept", "--replicas=2")
+
+    def is_busy() -> str:
+        ready = condition(space.service("kept"), "Ready")
+        return str(ready["message"]) if ready["reason"] == "VolumeBusy" else ""
+
+    message = eventually(is_busy, what="VolumeBusy")
+    key = space.service("kept")["status"]["key"]
+    user = f"PersistentVolumeClaim kept-{key} is used by Pod {pod['metadata']['name']} on node {CONTROL_PLANE.name}"
+    assert user in message
+    assert predict(space.address("kept"), "kept", ROWS) == SPECIES
 
 
 def workers(space: Space) -> list[Object]:

@@ -31,16 +31,17 @@ T = TypeVar("T")
 
 
 class FakeClock:
-    """Time that stands still until a test moves it."""
+    """Time that stands still until a test moves it; ``ahead`` is by how much its wall clock was set another way."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
+        self.ahead = 0.0
 
     def monotonic(self) -> float:
         return self.seconds
 
     def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds + self.ahead)
 
     async def wait(self, event: asyncio.Event, timeout_seconds: float | None) -> bool:
         raise AssertionError("the reconciler must not wait")

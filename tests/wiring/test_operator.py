@@ -53,7 +53,7 @@ def namespace(crd: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     name = f"wiring-{uuid.uuid4().hex[:8]}"
     run("create", "namespace", name)
     yield name
-    run("delete", "namespace", name, "--wait=false")
+    run("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 def free_port() -> int:

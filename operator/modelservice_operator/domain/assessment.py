@@ -38,11 +38,12 @@ from modelservice_operator.domain.requirements import input_changes
 from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Work, asked_stages
 from modelservice_operator.domain.stores import Portability, location_of, settled_artifacts, store_of
+from modelservice_operator.domain.unproven import unproven_claims, unproven_words
 from modelservice_operator.domain.waits import claim_problem, job_problem, serving_wait, stage_wait
 from modelservice_operator.objects import Object
 
 _SHOWN = 3
-"""Additions, and artifacts, that are named; the others are counted."""
+"""Additions, artifacts and claims that are named; the others are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +143,7 @@ def assess(
     encoder_gone: Problem | None = None,
 ) -> Assessment:
     """Put together what is known about each stage."""
-    stage = _stage_problem(spec, observed, planned.pending, diagnostics)
+    stage = _stage_problem(spec, observed, planned.pending, diagnostics, now)
     pending = planned.pending
     wait = stage_wait(pending, observed, now=now) if pending else serving_wait(observed, now=now)
     of_data = stage if stage is not None and stage.about is About.DATA else None
@@ -192,6 +193,8 @@ def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifact
     yield from (f"{words} ({again})" for words in planned.expiry.failed[:_SHOWN])
     if len(planned.expiry.failed) > _SHOWN:
         yield f"{len(planned.expiry.failed) - _SHOWN} more artifacts could not be deleted"
+    yield from planned.expiry.waits
+    yield from _of_nobody(observed)
     strategy = (observed.deployment or {}).get("spec", {}).get("strategy", {}).get("type")
     if spec.serving.rollout is None and strategy == "Recreate":
         yield "its old pods ended before new ones started, since no node had a GPU for both (see spec.serving.rollout)"
@@ -212,6 +215,14 @@ def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifact
         yield words
 
 
+def _of_nobody(observed: Observed) -> Iterator[str]:
+    """Claims that nobody vouches for, and that no stage waits for."""
+    found = list(unproven_claims(observed).values())
+    yield from map(unproven_words, found[:_SHOWN])
+    if len(found) > _SHOWN:
+        yield f"{len(found) - _SHOWN} more claims are labelled as ours and belong to nobody"
+
+
 def _waiting(planned: Plan) -> Iterator[str]:
     """What is not rolled out, and why; and how far a canary is, where Ready speaks of something else."""
     if planned.promotion.message:
@@ -220,7 +231,7 @@ def _waiting(planned: Plan) -> Iterator[str]:
         yield planned.trial.words
 
 
-def _blocked(observed: Observed, pending: StepState, diagnostics: Diagnostics) -> Problem | None:
+def _blocked(observed: Observed, pending: StepState, diagnostics: Diagnostics, now: datetime) -> Problem | None:
     """What must be seen to before the Job of the pending stage counts."""
     if (record := observed.unreadable_record(pending.step.key)) is not None:
         message = f"{record.message}; or delete it, and it is made anew"
@@ -228,16 +239,16 @@ def _blocked(observed: Observed, pending: StepState, diagnostics: Diagnostics) -
     if (job := pending.job) is not None and job.lost_report:
         message = f"Job {job.name} ended twice without a report that can be read: see its log, then delete it"
         return Problem(reason="ReportUnreadable", message=message, waits_for_change=True)
-    return claim_problem(pending, observed) or job_problem(pending, diagnostics.queue)
+    return claim_problem(pending, observed, now=now) or job_problem(pending, diagnostics.queue)
 
 
 def _stage_problem(
-    spec: ModelServiceSpec, observed: Observed, pending: StepState | None, diagnostics: Diagnostics
+    spec: ModelServiceSpec, observed: Observed, pending: StepState | None, diagnostics: Diagnostics, now: datetime
 ) -> Problem | None:
     """What keeps the pending stage from going on."""
     if pending is None:
         return None
-    if (blocked := _blocked(observed, pending, diagnostics)) is not None:
+    if (blocked := _blocked(observed, pending, diagnostics, now)) is not None:
         return blocked
     if (job := pending.job) is None:
         return diagnostics.stage

@@ -15,6 +15,7 @@ from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import ComparisonRecord, Revision, compared_artifact, record_of
 from modelservice_operator.domain.stages import Step
 from modelservice_operator.domain.stores import location_of, store_of
+from modelservice_operator.domain.unproven import unproven_claims
 from modelservice_operator.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, SERVICE, ref_of
 from modelservice_operator.objects import Object
 
@@ -27,7 +28,7 @@ class StepState:
     that counts, ``result`` what came of it, recorded or just reported (then without a number); ``comparison`` that of a
     step that makes nothing. ``kept`` are the Jobs of the step that are not overtaken. ``leaving`` is what holds its
     artifact and is on its way out: until it is gone nothing counts, and no Job is kept, since the pods of one that
-    ended hold a claim, too.
+    ended hold a claim, too. ``unproven`` is a claim in the place of its own that nobody vouches for, no Job either.
     """
 
     step: Step
@@ -37,6 +38,7 @@ class StepState:
     comparison: ComparisonRecord | None = None
     kept: tuple[StageJob, ...] = ()
     leaving: Object | None = None
+    unproven: Object | None = None
 
 
 def step_state(step: Step, inputs: Inputs, *, parent: Revision | None) -> StepState:
@@ -47,6 +49,8 @@ def step_state(step: Step, inputs: Inputs, *, parent: Revision | None) -> StepSt
     """
     if (leaving := _leaving(step, inputs)) is not None:
         return StepState(step=step, parent=parent, leaving=leaving)
+    if step.against is None and (unproven := _unproven(step, inputs)) is not None:
+        return StepState(step=step, parent=parent, unproven=unproven)
     job = _current(step, inputs, parent)
     comparison = _comparison(step, job, inputs, parent)
     held, result = (True, None) if step.against else _result(step, job, inputs, parent)
@@ -76,7 +80,8 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
     step, observed = state.step, inputs.observed
     robbed = state.job if state.job and _was_robbed(state.job, step, inputs) else None
     counts = state.job is not None and robbed is None
-    if counts or observed.unreadable_record(step.key) is not None or _is_deleted_by_a_job(state):
+    held = state.unproven is not None or observed.unreadable_record(step.key) is not None
+    if counts or held or _is_deleted_by_a_job(state):
         return NextAttempt()
     objects = build_attempt(
         step,
@@ -157,6 +162,15 @@ def _leaving(step: Step, inputs: Inputs) -> Object | None:
         store = store_of(inputs.artifacts)
         location = store.locate(inputs.artifacts, observed.owner, step.key)
     return store.leaving(location, observed.children)
+
+
+def _unproven(step: Step, inputs: Inputs) -> Object | None:
+    """The claim that stands where that of the step is to be, and that nobody vouches for."""
+    if not (claims := unproven_claims(inputs.observed)):
+        return None
+    store = store_of(inputs.artifacts)
+    holders = store.holders(store.locate(inputs.artifacts, inputs.observed.owner, step.key))
+    return next((claims[name] for _, name in holders if name in claims), None)
 
 
 def _result(step: Step, job: StageJob | None, inputs: Inputs, parent: Revision | None) -> tuple[bool, Revision | None]:

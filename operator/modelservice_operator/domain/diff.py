@@ -220,7 +220,6 @@ def _adoptions(observed: Observed) -> Iterator[Lane]:
     unproven = unproven_claims(observed)
     for kind, obj in observed.adoptable:
         if kind == PERSISTENT_VOLUME_CLAIM and obj["metadata"]["name"] in unproven:
-            yield _deletion(observed, kind, obj, runs=False)
             continue
         metadata = observed.owner.mended(obj, observed.owner.labels())
         if metadata is not None:

@@ -20,6 +20,7 @@ from modelservice_operator.domain.names import final_job_name, parse_deletion_na
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import settled_artifacts, store_of
+from modelservice_operator.domain.unproven import unproven_claims
 from modelservice_operator.kinds import JOB
 from modelservice_operator.objects import Object
 
@@ -86,7 +87,12 @@ def _late(job: StageJob | None) -> str:
 
 def _is_orphaned(observed: Observed) -> bool:
     """Whether children stay, and what they serve with them: they lost their owner, or are about to."""
-    left = (obj for kind, obj in observed.adoptable if kind != JOB or not _deletes(observed, obj))
+    unproven = unproven_claims(observed)
+    left = (
+        obj
+        for kind, obj in observed.adoptable
+        if not (kind == JOB and _deletes(observed, obj)) and obj["metadata"]["name"] not in unproven
+    )
     return ORPHANS in observed.service["metadata"].get("finalizers", ()) or next(left, None) is not None
 
 

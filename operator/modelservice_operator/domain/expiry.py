@@ -18,6 +18,7 @@ from modelservice_operator.domain.diff import Desired, Name, Part
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase, StageJob
 from modelservice_operator.domain.names import keyed_name
+from modelservice_operator.domain.queueing import queue_of
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.stores import store_of
 from modelservice_operator.kinds import CONTROLLER_REVISION, JOB
@@ -32,12 +33,14 @@ class Expiry:
     """What is done about artifacts that are kept no more.
 
     ``void`` are keys whose records go, since what they record is gone, or is to be looked at anew. ``failed`` says in
-    words which artifacts could not be deleted; ``again`` is when the first of them is tried once more.
+    words which artifacts could not be deleted, ``waits`` which one waits for somebody to let its Job run; ``again`` is
+    when the first that failed is tried once more.
     """
 
     part: Part = field(default_factory=Part)
     void: frozenset[str] = frozenset()
     failed: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
     again: datetime | None = None
 
 
@@ -64,13 +67,15 @@ def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collectio
     recorded = {one.key for one in observed.records}
     kept: set[Name] = {(CONTROLLER_REVISION, keyed_name(observed.owner.name, key)) for key in {*expired, *named} - void}
     kept |= {(JOB, job.name) for job in newest.values() if job.unfinished or job.key in recorded}
-    due = (_next_try(inputs, key, newest.get(key)) for key in expired if key not in void)
-    begin = next((job for job in due if job is not None), None)
-    begins = begin is not None and not any(job.unfinished for job in newest.values())
+    due = ((key, _next_try(inputs, key, newest.get(key))) for key in expired if key not in void)
+    begun, begin = next(((key, job) for key, job in due if job is not None), (None, None))
+    # One that waits for a queue which is asked for no more goes once the next try is there.
+    begins = begin is not None and not any(job.unfinished for key, job in newest.items() if key != begun)
     return Expiry(
         part=Part(desired=(Desired(obj=begin, immutable=True),) if begin and begins else (), kept=frozenset(kept)),
         void=frozenset(void),
         failed=tuple(_words(expired[key], job) for key, job in failed.items()),
+        waits=tuple(_waits(job, since) for job in newest.values() if (since := job.suspended_since) is not None),
         # One whose time has come, and waits for the end of another, is called by that.
         again=min((moment for moment in map(_again, failed.values()) if moment > inputs.now), default=None),
     )
@@ -102,14 +107,17 @@ def _stored_here(inputs: Inputs) -> Iterator[Revision]:
 
 
 def _next_try(inputs: Inputs, key: str, job: StageJob | None) -> Object | None:
-    """The Job that is to be made: the first, or one in the place of a Job that failed some time ago, or otherwise."""
+    """The Job that is to be made: the first, or one in the place of a Job that failed some time ago, or otherwise.
+
+    One that was never let run, or not lately, is replaced where it would be made otherwise, as in another queue.
+    """
     build = partial(build_deletion, inputs.observed.owner, inputs.spec, inputs.settings, key)
     if job is None:
         return build()
-    if job.unfinished:
-        return None
     following = build(after=job.name)
     changed = job.run != following["metadata"]["annotations"][ANNOTATION_RUN]
+    if job.unfinished:
+        return following if changed and job.suspended_since is not None else None
     return following if changed or _again(job) <= inputs.now else None
 
 
@@ -124,6 +132,12 @@ def _again(job: StageJob) -> datetime:
 def _words(revision: Revision, job: StageJob) -> str:
     what = f"revision {revision.number}" if revision.number else f"result {revision.key}"
     return f"{what} is kept no more, and {revision.record.artifact.uri} could not be deleted: {failure_words(job)}"
+
+
+def _waits(job: StageJob, since: str) -> str:
+    queue = queue_of(job.obj)
+    where = f"waits in queue {queue}" if queue else "is suspended, and waits for whoever did so,"
+    return f"Job {job.name}, which deletes what no revision needs any more, {where} since {since}"
 
 
 def failure_words(job: StageJob) -> str:

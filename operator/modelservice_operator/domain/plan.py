@@ -7,26 +7,28 @@ from types import MappingProxyType
 
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ENDING_FIELD_MANAGER, FINALIZER_FIELD_MANAGER
+from modelservice_operator.constants import FINALIZER_FIELD_MANAGER
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.finalizer import build_finalizer, has_finalizer
-from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
-from modelservice_operator.domain.builders.job import build_end
-from modelservice_operator.domain.builders.record import build_comparison, build_record, is_template
-from modelservice_operator.domain.builders.scaling import build_autoscaler, build_disruption_budget
-from modelservice_operator.domain.builders.serving import build_canary, build_deployment, build_service
-from modelservice_operator.domain.canary import Trial, held_trial, stays_beside, trial
+from modelservice_operator.domain.canary import Trial, held_trial, trial
 from modelservice_operator.domain.comparing import comparison_state
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Apply, Changes, Desired, Lane, LetGo, Part, Phase, diff
 from modelservice_operator.domain.expiry import Expiry, expire
 from modelservice_operator.domain.inputs import Inputs
-from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.judging import Readings
 from modelservice_operator.domain.last_good import Choice, choose, hold
-from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.outliving import outliving
+from modelservice_operator.domain.parts import (
+    comparison_part,
+    foundations,
+    names_to_be,
+    serve,
+    stage_part,
+    try_out,
+    waiting_to_serve,
+)
 from modelservice_operator.domain.promotion import (
     COMPARING,
     Promotion,
@@ -36,23 +38,12 @@ from modelservice_operator.domain.promotion import (
     promote,
     rolled_back,
 )
-from modelservice_operator.domain.records import Revision, StoredTemplate
-from modelservice_operator.domain.replicas import handed_back, is_scaled, replicas_holder, serving_replicas
-from modelservice_operator.domain.retention import is_gone, kept_keys, retained
-from modelservice_operator.domain.rollout_records import kept_templates, tried, written
-from modelservice_operator.domain.sharing import share
+from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.replicas import handed_back, serving_replicas
+from modelservice_operator.domain.retention import kept_keys, retained
+from modelservice_operator.domain.sharing import Sharing, share
 from modelservice_operator.domain.stages import Step, pipeline
-from modelservice_operator.domain.stores import location_of, store_of
-from modelservice_operator.kinds import (
-    CONTROLLER_REVISION,
-    DEPLOYMENT,
-    HORIZONTAL_POD_AUTOSCALER,
-    JOB,
-    POD_DISRUPTION_BUDGET,
-)
-from modelservice_operator.objects import Ref
-
-_SERVING_KINDS = (DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
+from modelservice_operator.domain.stores import store_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +102,67 @@ def plan(
     inputs = Inputs(
         spec=spec, observed=observed, data=data, settings=settings, now=now, readings=readings, may_follow=may_follow
     )
+    work = _work(inputs)
+    front = _front(inputs, work)
+    kept = kept_keys(
+        observed,
+        desired_keys=work.keys,
+        serving_key=front.serving.key if front.serving else None,
+        limit=spec.revision_history_limit,
+        asked_keys=front.sharing.keys,
+    )
+    expiry = expire(inputs, kept_keys=kept, wanted_keys=work.keys)
+    parts = _parts(inputs, work, front, kept=kept, expiry=expiry)
+    changes = diff(observed, parts, outliving=outliving(observed, inputs.artifacts))
+    changes = replace(changes, lanes=(*_finalizer(inputs), *changes.lanes))
+    result = work.result
+    desired = next((one for one in front.revisions if result and one.key == result.key), result)
+    return Plan(
+        changes=changes,
+        promotion=replace(front.promotion, serving=front.serving),
+        steps=work.steps,
+        pending=work.pending,
+        desired=None if work.compares else desired,
+        trial=front.trying,
+        replicas=handed_back(spec.serving, observed) if front.serving else None,
+        keeps=front.sharing.keeps,
+        waits=front.choice is not None and front.choice.waits,
+        expiry=expiry,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """How far the pipeline is.
+
+    ``first_needed`` is the number of the first step whose result is still needed, ``result`` that of the last one;
+    ``current`` is what goes on serving meanwhile, ``judged`` the comparison of both; ``promotion`` what is to be made
+    of them before anything is known of how that rolls out. ``begin`` is the next attempt at what is ``pending``.
+    """
+
+    steps: tuple[StepState, ...]
+    first_needed: int
+    result: Revision | None
+    current: Revision | None
+    judged: StepState | None
+    promotion: Promotion
+    pending: StepState | None
+    begin: NextAttempt = field(default_factory=NextAttempt)
+
+    @property
+    def compares(self) -> bool:
+        """Whether the result waits for its comparison with what serves."""
+        return self.promotion.reason == COMPARING
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys that spec and data ask for, none while the data is not known."""
+        return (*(state.step.key for state in self.steps), *([self.judged.step.key] if self.judged else []))
+
+
+def _work(inputs: Inputs) -> _Work:
+    """What came of the steps, what is waited for, and how that begins."""
     steps = _steps(inputs)
-    keys = tuple(state.step.key for state in steps)
     # What a later step came to needs no earlier one any more.
     first_needed = 1 + max((number for number, state in enumerate(steps) if state.result), default=-1)
     pending = steps[first_needed] if first_needed < len(steps) else None
@@ -120,75 +170,92 @@ def plan(
     current = _meanwhile(inputs, steps)
     judged = comparison_state(inputs, result, current)
     promotion = promote(inputs, result, current, judged)
-    compares = promotion.reason == COMPARING
     if judged is not None:
-        keys = (*keys, judged.step.key)
-        pending = judged if compares else None
-    begin = NextAttempt()
-    if pending is not None and pending.comparison is None and not spec.suspend:
-        begin = next_attempt(pending, inputs, desired_keys=keys)
+        pending = judged if promotion.reason == COMPARING else None
+    work = _Work(
+        steps=steps,
+        first_needed=first_needed,
+        result=result,
+        current=current,
+        judged=judged,
+        promotion=promotion,
+        pending=pending,
+    )
+    if pending is None or pending.comparison is not None or inputs.spec.suspend:
+        return work
+    return replace(work, begin=next_attempt(pending, inputs, desired_keys=work.keys))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Front:
+    """What is to serve: ``choice``, and a canary that is ``trying`` to take its place, by what ``promotion`` says."""
+
+    promotion: Promotion
+    choice: Choice | None
+    trying: Trial | None
+    sharing: Sharing
+    serving: Revision | None
+
+    @property
+    def revisions(self) -> tuple[Revision, ...]:
+        """All that pods are to serve, the newest first."""
+        return tuple(filter(None, (self.trying.candidate.revision if self.trying else None, self.serving)))
+
+
+def _front(inputs: Inputs, work: _Work) -> _Front:
+    """What serves of what is promoted: nothing that fails, nothing new while that is paused, or is tried first."""
+    observed, serving = inputs.observed, inputs.spec.serving
+    promotion, current, known = work.promotion, work.current, work.result is not None
     asked = _numbered(observed, promotion.serving)
-    choice = choose(inputs, asked, known=result is not None) if asked else None
+    choice = choose(inputs, asked, known=known) if asked else None
     if choice is not None and choice.failed is not None:
-        promotion = rolled_back(promotion, choice, stalled=result is not None and not compares)
-    replicas, trying = serving_replicas(spec.serving, observed), None
-    if spec.serving.paused:
+        promotion = rolled_back(promotion, choice, stalled=known and not work.compares)
+    if serving.paused:
         wanted, choice = choice, hold(inputs, current)
         promotion = paused(promotion, wanted, choice)
     # What heads ask is kept elsewhere before a canary begins, and stays there as long as that lasts.
     sharing = share(inputs, choice)
     stands = hold(inputs, current)
     behind = choice is not None and choice.failed is None and stands is not None and sharing.waits is not None
-    until = _canary_stays(inputs, choice, stands, known=bool(steps), behind=behind)
+    until = _canary_stays(inputs, choice, stands, known=bool(work.steps), behind=behind)
     if behind and choice and stands and sharing.waits:
         promotion, choice = behind_heads(promotion, choice, stands, sharing.waits), stands
+    replicas, trying = serving_replicas(serving, observed), None
     if until:
         trying = held_trial(inputs, choice, replicas=replicas, until=until)
     elif choice is not None and (trying := trial(inputs, choice, current, replicas=replicas)) is not None:
         choice = trying.stable
-    serving = _numbered(observed, choice.revision) if choice else None
-    revisions = tuple(filter(None, (trying.candidate.revision if trying else None, serving)))
-    kept = kept_keys(
-        observed,
-        desired_keys=keys,
-        serving_key=serving.key if serving else None,
-        limit=spec.revision_history_limit,
-        asked_keys=sharing.keys,
-    )
-    expiry = expire(inputs, kept_keys=kept, wanted_keys=keys)
+    revision = _numbered(observed, choice.revision) if choice else None
+    return _Front(promotion=promotion, choice=choice, trying=trying, sharing=sharing, serving=revision)
+
+
+def _parts(inputs: Inputs, work: _Work, front: _Front, *, kept: frozenset[str], expiry: Expiry) -> tuple[Part, ...]:
+    """The children of all concerns; what is named in none of them goes."""
+    observed, spec, choice, serving = inputs.observed, inputs.spec, front.choice, front.serving
     stays = retained(
-        observed, keys=kept, known=bool(keys), unfit=begin.unfit, artifacts=inputs.artifacts, void=expiry.void
+        observed,
+        keys=kept,
+        known=bool(work.keys),
+        unfit=work.begin.unfit,
+        artifacts=inputs.artifacts,
+        void=expiry.void,
     )
-    parts = (
-        *_foundations(inputs, stays=choice.stored if choice and (choice.held or choice.instead_of) else None),
+    return (
+        *foundations(inputs, stays=choice.stored if choice and (choice.held or choice.instead_of) else None),
         *(
-            _stage(observed, state, stop=spec.suspend or number < first_needed, revisions=revisions)
-            for number, state in enumerate(steps)
+            stage_part(observed, state, stop=spec.suspend or number < work.first_needed, revisions=front.revisions)
+            for number, state in enumerate(work.steps)
         ),
-        *([_comparison(observed, judged, stop=spec.suspend)] if judged else []),
+        *([comparison_part(observed, work.judged, stop=spec.suspend)] if work.judged else []),
         Part(
-            desired=tuple(Desired(obj=obj, immutable=True) for obj in begin.objects),
-            checks=tuple(_names_to_be(spec, observed)),
+            desired=tuple(Desired(obj=obj, immutable=True) for obj in work.begin.objects),
+            checks=tuple(names_to_be(spec, observed)),
         ),
-        _serve(inputs, replace(choice, revision=serving)) if choice and serving else _waiting_to_serve(inputs),
-        _try(inputs, trying) if trying else Part(),
-        *sharing.parts,
+        serve(inputs, replace(choice, revision=serving)) if choice and serving else waiting_to_serve(inputs),
+        try_out(inputs, front.trying) if front.trying else Part(),
+        *front.sharing.parts,
         expiry.part,
         Part(kept=frozenset(stays)),
-    )
-    changes = diff(observed, parts, outliving=outliving(observed, inputs.artifacts))
-    changes = replace(changes, lanes=(*_finalizer(inputs), *changes.lanes))
-    return Plan(
-        changes=changes,
-        promotion=replace(promotion, serving=serving),
-        steps=steps,
-        pending=pending,
-        desired=None if compares else next((one for one in revisions if result and one.key == result.key), result),
-        trial=trying,
-        replicas=handed_back(spec.serving, observed) if serving else None,
-        keeps=sharing.keeps,
-        waits=choice is not None and choice.waits,
-        expiry=expiry,
     )
 
 
@@ -260,120 +327,3 @@ def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
             return None
     held = (one for one in observed.revisions if observed.holds(one.record, inputs.artifacts))
     return max(held, key=lambda one: one.turn, default=None)
-
-
-def _foundations(inputs: Inputs, *, stays: StoredTemplate | None) -> Iterator[Part]:
-    """What every stage needs; and the Service, so that a name which is taken is found before anything is trained.
-
-    ``stays`` is the template that pods have whatever the spec says of them by now.
-    """
-    owner, serving = inputs.observed.owner, inputs.spec.serving
-    for obj in (
-        build_service_account(owner),
-        build_network_policy(owner, serving, inputs.settings),
-        build_service(owner, serving, stays=stays),
-    ):
-        yield Part(desired=(Desired(obj=obj),), phase=Phase.FIRST)
-
-
-def _names_to_be(spec: ModelServiceSpec, observed: Observed) -> Iterator[Ref]:
-    """Names of what will serve, to be looked at once: before the first training."""
-    if observed.deployment is None and not observed.jobs:
-        owner, serving = observed.owner, spec.serving
-        yield Ref(DEPLOYMENT, owner.namespace, owner.name)
-        if serving.autoscaling is not None:
-            yield Ref(HORIZONTAL_POD_AUTOSCALER, owner.namespace, owner.name)
-        if serving.canary is not None:
-            yield Ref(DEPLOYMENT, owner.namespace, canary_name(owner.name))
-        if (serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas) > 1:
-            yield Ref(POD_DISRUPTION_BUDGET, owner.namespace, owner.name)
-
-
-def _stage(observed: Observed, state: StepState, *, stop: bool, revisions: tuple[Revision, ...]) -> Part:
-    """The record of a result that others build on, and the Jobs that are not overtaken; one that hopes in vain ends.
-
-    What is served is recorded as a revision, where it is served. ``stop``: a Job without a result is not to run on.
-    """
-    result = state.result
-    served = result is not None and any(one.key == result.key for one in revisions)
-    desired: tuple[Desired, ...] = ()
-    if result is not None and result.obj is None and not served:
-        desired = (Desired(obj=build_record(observed.owner, result), immutable=True),)
-    return _with_jobs(desired, state, stopped=stop and result is None)
-
-
-def _comparison(observed: Observed, state: StepState, *, stop: bool) -> Part:
-    """The record of a comparison, and its Jobs."""
-    found = state.comparison
-    record = () if found is None else (Desired(obj=build_comparison(observed.owner, found), immutable=True),)
-    return _with_jobs(record, state, stopped=stop and found is None)
-
-
-def _with_jobs(desired: tuple[Desired, ...], state: StepState, *, stopped: bool) -> Part:
-    jobs = [job for job in state.kept if not (stopped and job.phase is JobPhase.RUNNING)]
-    ends = (Desired(obj=build_end(job.obj), manager=ENDING_FIELD_MANAGER) for job in jobs if job.tries_in_vain)
-    return Part(desired=(*desired, *ends), kept=frozenset((JOB, job.name) for job in jobs))
-
-
-def _waiting_to_serve(inputs: Inputs) -> Part:
-    """What stands stays as it is, but for a Deployment whose artifact is gone.
-
-    Its pods would start on the volume of the next training, end since nothing lies there, and be started ever more
-    rarely: long after the training they would still wait.
-    """
-    observed = inputs.observed
-    named = {(kind, obj["metadata"]["name"]) for kind in _SERVING_KINDS for obj in observed.children.get(kind, ())}
-    revisions = filter(is_template, observed.children.get(CONTROLLER_REVISION, ()))
-    named |= {(CONTROLLER_REVISION, obj["metadata"]["name"]) for obj in revisions}
-    if _has_nothing_to_serve(inputs):
-        named.discard((DEPLOYMENT, observed.owner.name))
-    return Part(kept=frozenset(named))
-
-
-def _has_nothing_to_serve(inputs: Inputs) -> bool:
-    """Whether what the Deployment's pods are told to serve is gone from its store, and none of them answers."""
-    observed, key = inputs.observed, inputs.observed.deployed_key
-    if key is None or observed.answering or observed.unreadable_record(key) is not None:
-        return False
-    if (recorded := observed.record(key)) is not None:
-        return is_gone(recorded.record, observed, inputs.artifacts)
-    store = store_of(inputs.artifacts)
-    location = store.locate(inputs.artifacts, observed.owner, key)
-    return not store.holds(location, observed.children) and store.leaving(location, observed.children) is None
-
-
-def _serve(inputs: Inputs, choice: Choice) -> Part:
-    """The record of the revision, then what serves it; before that, what failed in its place."""
-    spec, observed = inputs.spec, inputs.observed
-    owner, serving, revision, stored = observed.owner, spec.serving, choice.revision, choice.stored
-    replicas = None if is_scaled(serving, observed) else serving.replicas
-    deployment = build_deployment(owner, serving, revision, stored, replicas=replicas)
-    desired = [*written(observed, choice), *replicas_holder(observed, serving, deployment)]
-    desired.append(Desired(obj=deployment))
-    if serving.autoscaling:
-        desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
-    least = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
-    store, location = location_of(revision.record, inputs.artifacts)
-    if least > 1 and store.portability(location, observed.children).portable:
-        desired.append(Desired(obj=build_disruption_budget(owner)))
-    # Until its number is written down, the autoscaler is what holds it.
-    kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if handed_back(serving, observed) is not None else set()
-    if stays_beside(inputs, choice):
-        kept.add((DEPLOYMENT, canary_name(owner.name)))
-    kept |= {
-        (CONTROLLER_REVISION, name) for name in kept_templates(observed, choice, limit=spec.revision_history_limit)
-    }
-    return Part(desired=tuple(desired), kept=frozenset(kept))
-
-
-def _try(inputs: Inputs, trying: Trial) -> Part:
-    """What is written down of the step of a canary, then its pods."""
-    observed, candidate = inputs.observed, trying.candidate
-    canary = build_canary(
-        observed.owner,
-        inputs.spec.serving,
-        candidate.revision,
-        candidate.stored,
-        replicas=trying.split.canary,
-    )
-    return Part(desired=(*tried(observed, trying), Desired(obj=canary)))

@@ -10,6 +10,7 @@ from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed, is_ready, told
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.queueing import QUEUED, QueueSays, queue_of
+from modelservice_operator.domain.unproven import unproven_problem
 from modelservice_operator.kinds import JOB, WORKLOAD, ref_of
 from modelservice_operator.objects import Object
 
@@ -17,8 +18,10 @@ _SHOWN = 3
 """Pods that are named; the others are counted."""
 
 
-def claim_problem(state: StepState, observed: Observed) -> Problem | None:
-    """What holds the artifact of a step is being deleted; nothing can be made under its name until it is gone."""
+def claim_problem(state: StepState, observed: Observed, *, now: datetime) -> Problem | None:
+    """What is to hold the artifact of a step is being deleted, or is nobody's: nothing is made before it is gone."""
+    if state.unproven is not None:
+        return unproven_problem(state.unproven, now=now)
     if state.leaving is None:
         return None
     metadata, key = state.leaving["metadata"], state.step.key

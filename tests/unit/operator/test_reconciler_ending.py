@@ -250,6 +250,15 @@ def test_children_that_stay_keep_what_they_serve(seen: bool) -> None:
     assert events(world)[-1] == "ArtifactsLeft"
 
 
+def test_a_claim_that_nobody_vouches_for_keeps_nothing_that_is_stored() -> None:
+    world, _ = deleted()
+    labels = world.records()[0]["metadata"]["labels"]
+    metadata = {"namespace": "default", "name": "churn-a234567b", "labels": labels}
+    world.kube.store({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": {}})
+    world.settle()
+    assert len(deletions(world)) == 1
+
+
 def test_a_spec_that_cannot_be_read_deletes_nothing() -> None:
     world, _ = deleted()
     world.service(artifacts=DELETE, model={"unheard": {}})

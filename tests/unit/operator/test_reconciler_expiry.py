@@ -8,7 +8,7 @@ from tests.support.world import World
 from modelservice.contract.failure import Failure, StageError, StorageError
 from modelservice.contract.places import TERMINATION_LOG_PATH
 from modelservice.contract.report import Report
-from modelservice_operator.constants import FINALIZER, LABEL_STAGE, STAGE_CONTAINER, STAGE_DELETE
+from modelservice_operator.constants import FINALIZER, LABEL_QUEUE, LABEL_STAGE, STAGE_CONTAINER, STAGE_DELETE
 from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, JOB, MODEL_SERVICE
 from modelservice_operator.machinery.errors import Forbidden
 from modelservice_operator.objects import Object, Ref
@@ -344,3 +344,39 @@ def test_failures_of_a_pod_that_never_started_are_told_by_kubernetes() -> None:
     assert f"Job {job['metadata']['name']} failed (DeadlineExceeded)" in world.condition("Ready")["message"]
     assert first in recorded(world)
     assert isinstance(REFUSED.failure(), Failure)
+
+
+def test_what_deletes_for_a_revision_waits_in_the_queue_and_moves_with_it() -> None:
+    """Nobody waits for it; the last Job, for which a ModelService waits, would leave everything in a full queue."""
+    world = World()
+    world.kube.queues = {}
+    spec: dict[str, Any] = {"artifacts": DELETE, "revisionHistoryLimit": 1}
+    first = world.serve(**spec, training={"epochs": 1})
+    world.clock.seconds += 60
+    world.service(**spec, training={"epochs": 2})
+    world.run_stages()
+    world.service(**spec, training={"epochs": 2, "queueName": "gone"})
+    world.roll_out()
+    world.settle()
+    (job,) = deletions(world)
+    assert (job["metadata"]["labels"][LABEL_QUEUE], job["spec"]["suspend"]) == ("gone", True)
+    assert f"Job {job['metadata']['name']}" in world.condition("Ready")["message"]
+    assert "waits in queue gone" in world.condition("Ready")["message"]
+    assert world.ready() == ("True", "Serving")
+    world.clock.seconds += 60
+    world.service(**spec, training={"epochs": 2, "queueName": "there"})
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    (moved,) = deletions(world)
+    assert (moved["metadata"]["labels"][LABEL_QUEUE], keys_of(moved)) == ("there", [first])
+    assert first in recorded(world), "until it is deleted"
+    world.kube.store({**moved, "spec": {**moved["spec"], "suspend": False}})
+    end_deletion(world)
+    world.settle()
+    assert first not in recorded(world)
+    world.delete_service()
+    world.settle()
+    last = deletions(world)[-1]
+    assert LABEL_QUEUE not in last["metadata"]["labels"]
+    assert not last["spec"].get("suspend")

@@ -1,7 +1,8 @@
 """The reconciler's stories. Claims and records outlive their ModelService, and the next one of its name has them."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -234,13 +235,25 @@ def test_a_claim_that_somebody_plants_is_not_taken_for_ours(gone: Callable[[Worl
         world.remove(there)
     false = world.kube.store(planted(claim))
     world.config_map()
-    assert make_again(world, artifacts=RETAIN) == 1
-    made = world.one(PERSISTENT_VOLUME_CLAIM)
-    assert made["metadata"]["uid"] != false["metadata"]["uid"]
+    assert make_again(world, artifacts=RETAIN) == 0
+    assert is_left_alone(world, false)
+    world.remove(ref_of(false))  # as the message says
     world.run_stages()
     world.roll_out()
     world.settle()
     assert world.ready() == ("True", "Serving")
+
+
+def is_left_alone(world: World, claim: Object) -> bool:
+    """Nothing uses the claim, and nothing is written to it; the status names it, and what it waits for."""
+    name, written = claim["metadata"]["name"], len(world.kube.writes)
+    world.settle()
+    assert world.ready() == ("False", "ClaimUnproven")
+    message = world.condition("Ready")["message"]
+    assert f"restore ControllerRevision {name}" in message
+    assert f"kubectl delete pvc {name}" in message
+    assert world.all(JOB) == []
+    return world.kube.objects[ref_of(claim)] == claim and not world.writes_since(written)
 
 
 def test_one_that_is_planted_between_deciding_and_writing_is_not_taken_either() -> None:
@@ -253,9 +266,7 @@ def test_one_that_is_planted_between_deciding_and_writing_is_not_taken_either() 
     world.kube.before_write = {("apply", PERSISTENT_VOLUME_CLAIM.kind): lambda: stored.append(world.kube.store(false))}
     make_again(world)
     assert world.kube.before_write == {}
-    made = world.one(PERSISTENT_VOLUME_CLAIM)
-    assert made["metadata"]["uid"] != stored[0]["metadata"]["uid"]
-    assert world.ready() == ("False", "Training")
+    assert is_left_alone(world, stored[0])
 
 
 def test_the_claim_of_an_orphaned_training_is_adopted_with_its_job() -> None:
@@ -281,21 +292,23 @@ def test_a_revision_of_a_statefulset_vouches_for_no_claim_and_is_not_adopted() -
     world.kube.objects.clear()
     false, left = world.kube.store(claim), world.kube.store(revision)
     world.config_map()
-    assert make_again(world) == 1
-    assert world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]["uid"] != false["metadata"]["uid"]
+    assert make_again(world) == 0
+    assert is_left_alone(world, false)
     assert owners(world.kube.objects[ref_of(left)]) == []
     assert world.condition("RecordsReadable") == {}
 
 
-def test_a_planted_claim_that_a_pod_holds_is_waited_for_and_said() -> None:
+def test_a_planted_claim_that_is_deleted_while_a_pod_holds_it_is_waited_for_and_said() -> None:
     world = World()
     key = world.serve()
     false = planted(world.one(PERSISTENT_VOLUME_CLAIM))
     world.kube.objects.clear()
-    finalizers = {"finalizers": ["kubernetes.io/pvc-protection"]}
-    world.kube.store({**false, "metadata": {**false["metadata"], **finalizers}})
+    world.kube.store(false)
     world.config_map()
     make_again(world)
+    world.delete_claim(f"churn-{key}")
+    world.clock.seconds += 60
+    world.settle()
     assert world.ready() == ("False", "NameConflict")
     message = world.condition("Ready")["message"]
     assert f"PersistentVolumeClaim churn-{key} is not ours, and is being deleted since 2026-01-01" in message
@@ -304,6 +317,102 @@ def test_a_planted_claim_that_a_pod_holds_is_waited_for_and_said() -> None:
     world.clock.seconds += 60
     world.settle()
     assert world.ready() == ("False", "Training")
+
+
+def as_velero_restores(world: World, kinds: Sequence[Kind]) -> list[Object]:
+    """What there is of a ModelService, in this order, without owners and UIDs; nothing of it is left."""
+    found = [planted(obj) for kind in kinds for obj in world.ours(kind)]
+    world.kube.objects.clear()
+    world.config_map()
+    return found
+
+
+@pytest.mark.parametrize("policy", [None, RETAIN], ids=["Delete", "Retain"])
+@pytest.mark.parametrize("late", [0, 1, 2], ids=["before all", "after the claims", "after all"])
+def test_wherever_a_restore_brings_the_service_its_claims_are_served_and_none_is_lost(
+    late: int, policy: Object | None
+) -> None:
+    """Each step is a pass of its own: a record may come long after its claim. It is suspended until all is there."""
+    world = World()
+    key = world.serve(artifacts=policy)
+    digest = world.status()["digest"]
+    claim, record, *others = as_velero_restores(world, (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION))
+    steps: list[Callable[[], object]] = [
+        partial(world.kube.store, claim),
+        lambda: [world.kube.store(obj) for obj in (record, *others)],
+    ]
+    steps.insert(late, partial(world.service, artifacts=policy, suspend=True))
+    for step in steps:
+        step()
+        world.restart_operator()
+        world.settle()
+    world.service(artifacts=policy)
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert world.status()["digest"] == digest
+    assert world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]["name"] == f"churn-{key}"
+    writes = {(verb, kind) for verb, kind, _ in world.kube.writes}
+    assert [one["metadata"]["name"] for one in world.records()] == [f"churn-{key}"]
+    assert ("delete", PERSISTENT_VOLUME_CLAIM.kind) not in writes
+    assert world.all(JOB) == [], "nothing is trained"
+
+
+def test_records_that_come_before_their_claims_can_be_brought_once_more() -> None:
+    world = World()
+    world.serve()
+    digest = world.status()["digest"]
+    claim, *records = as_velero_restores(world, (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION))
+    for bring in (records, [claim], records):
+        for obj in bring:
+            world.kube.store(obj)
+        world.service(suspend=True)
+        world.settle()
+        if bring == [claim]:
+            assert world.ready() == ("False", "ClaimUnproven")
+    assert world.ready() == ("False", "Deploying")
+    world.roll_out()
+    world.settle()
+    assert world.status()["digest"] == digest
+
+
+def test_a_claim_that_waits_for_its_record_is_stalled_once_a_restore_would_have_ended() -> None:
+    world = World()
+    world.serve()
+    claim = world.kube.store(as_velero_restores(world, (PERSISTENT_VOLUME_CLAIM,))[0])
+    make_again(world)
+    assert world.condition("Stalled")["status"] == "False"
+    world.clock.seconds += 600
+    world.restart_operator()
+    world.settle()
+    assert world.condition("Stalled")["status"] == "True"
+    assert is_left_alone(world, claim)
+
+
+def test_a_claim_of_nobody_that_is_in_no_way_of_a_stage_is_said_and_left() -> None:
+    world = World()
+    world.serve()
+    claim = planted(world.one(PERSISTENT_VOLUME_CLAIM))
+    claim["metadata"]["name"] = "churn-a234567b"
+    claim = world.kube.store(claim)
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert "PersistentVolumeClaim churn-a234567b" in world.condition("Ready")["message"]
+    assert world.kube.objects[ref_of(claim)] == claim
+
+
+def test_a_record_that_no_watch_shows_yet_proves_its_claim_at_once() -> None:
+    world = World()
+    world.serve()
+    claim, record = as_velero_restores(world, (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION))[:2]
+    world.kube.store(claim)
+    world.restart_operator()
+    world.service()
+    world.sync()
+    world.kube.store(record)
+    world.reconcile_unaware()
+    assert world.ready() == ("False", "Deploying")
 
 
 def test_a_record_that_lost_its_labels_keeps_the_claim_that_is_left() -> None:

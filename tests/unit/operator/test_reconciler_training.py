@@ -121,13 +121,21 @@ def test_a_report_that_the_cache_has_not_seen_yet_is_waited_for(failed: bool) ->
     assert world.condition("Stalled")["status"] == "False"
 
 
-def test_no_report_is_waited_for_from_a_pod_that_was_evicted() -> None:
+PREEMPTED = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+
+
+@pytest.mark.parametrize(
+    "went",
+    [{"reason": "Evicted"}, {"reason": "NodeLost"}, {"conditions": [PREEMPTED]}],
+    ids=["evicted", "its node lost", "preempted"],
+)
+def test_no_report_is_waited_for_from_a_pod_that_was_evicted(went: dict[str, object]) -> None:
     world = World()
     world.config_map()
     world.service()
     world.settle()
     job = world.job()
-    world.pod_of(job, {"phase": "Failed", "reason": "Evicted"})
+    world.pod_of(job, {"phase": "Failed", **went})
     ended = {"name": STAGE_CONTAINER, "state": {"terminated": {"exitCode": 0, "message": "no report"}}}
     world.pod_of(job, {"phase": "Succeeded", "containerStatuses": [ended]}, suffix="1")
     world.end_job(job, failed=False)

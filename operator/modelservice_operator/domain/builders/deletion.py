@@ -7,7 +7,7 @@ from modelservice.contract.keys import ATTEMPT_LENGTH, short_hash
 from modelservice.contract.pods import Resources
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER, STAGE_DELETE
+from modelservice_operator.constants import ANNOTATION_RUN, LABEL_QUEUE, STAGE_CONTAINER, STAGE_DELETE
 from modelservice_operator.domain.builders.job import failure_rules
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources
 from modelservice_operator.domain.metadata import Owner
@@ -28,24 +28,30 @@ _ANY_ACCOUNT = "default"
 
 
 def build_deletion(owner: Owner, spec: ModelServiceSpec, settings: Settings, key: str, *, after: str = "") -> Object:
-    """The Job for one key, a child like any other.
+    """The Job for one key, a child like any other, in the queue of the stages: nobody waits for it.
 
     It is named by all that it says and by the Job ``after`` which it is the next try. An annotation has a hash of what
     it says alone.
     """
-    job = _job(_pod(owner, spec, settings, [key], label=key, account=owner.name))
-    attempt = short_hash([job, after], length=ATTEMPT_LENGTH)
+    job, queue = _job(_pod(owner, spec, settings, [key], label=key, account=owner.name)), spec.training.queue_name
+    said: object = job if queue is None else [job, queue]
+    attempt = short_hash([said, after], length=ATTEMPT_LENGTH)
     metadata = owner.metadata(
         job_name(owner.name, stage=STAGE_DELETE, key=key, attempt=attempt), stage=STAGE_DELETE, key=key
     )
-    return {**job, "metadata": {**metadata, "annotations": {ANNOTATION_RUN: short_hash(job, length=8)}}}
+    metadata["annotations"] = {ANNOTATION_RUN: short_hash(said, length=8)}
+    if queue is not None:
+        metadata["labels"][LABEL_QUEUE] = queue
+        job["spec"]["suspend"] = True
+    return {**job, "metadata": metadata}
 
 
 def build_final_deletion(owner: Owner, spec: ModelServiceSpec, settings: Settings, keys: Sequence[str]) -> Object:
     """The one Job for all keys of a ModelService that is being deleted.
 
     It belongs to nobody: with ``--cascade=foreground`` everything that the ModelService owns is gone before it, and so
-    is our ServiceAccount. It goes by itself some time after it ended.
+    is our ServiceAccount. It goes by itself some time after it ended. It is in no queue: the ModelService waits for it,
+    and not for long, so where the queue is full, or gone, everything would be left.
     """
     name = final_job_name(owner.name, owner.uid)
     parsed = parse_job_name(owner.name, name)

@@ -151,6 +151,26 @@ async def test_never_two_may_write(leases: FakeLeases, clock: FakeClock) -> None
     assert (leases.spec["holderIdentity"], leases.spec["leaseTransitions"]) == ("b", 1)
 
 
+async def test_a_leader_that_stood_still_for_a_minute_wakes_without_the_right_to_write(
+    leases: FakeLeases, clock: FakeClock
+) -> None:
+    a, b = candidate(leases, clock), candidate(leases, clock, "b")
+    await a.acquire(asyncio.Event())
+    stop = asyncio.Event()
+
+    async def lead() -> None:
+        await b.acquire(stop)
+        await b.hold(stop)
+
+    leading = asyncio.create_task(lead())
+    await clock.advance(60)  # nothing of a runs: it does not even know that its time is up
+    assert (a.may_write(), b.may_write()) == (False, True)
+    assert await a.hold(asyncio.Event()) is False
+    assert (leases.spec["holderIdentity"], b.may_write()) == ("b", True)
+    stop.set()
+    await leading
+
+
 async def test_a_standby_waits_a_whole_lease_from_the_last_sign_of_life(leases: FakeLeases, clock: FakeClock) -> None:
     await candidate(leases, clock).attempt()
     await clock.advance(100)  # b knows nothing of how old the record is, and does not trust the time in it
