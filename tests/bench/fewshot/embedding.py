@@ -22,8 +22,9 @@ from modelservice.families.pretrained import encoder_of_columns, read_pretrained
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.tokens import Tokens
 
-TOKENS: Final = 128
-"""Of a text that are read, by the encoder and by networks from scratch."""
+TOKENS: Final = 256
+"""Of a text that are read: as many as the folder of the encoder says, ``max_seq_length`` of its
+``sentence_bert_config.json``."""
 _SIDE: Final = 128
 """Of an image as its encoder sees it."""
 _STEPS: Final = {
@@ -39,6 +40,8 @@ _STEPS: Final = {
 _NETWORK: Final = "model.onnx"
 READS_IMAGES: Final = sha256(json.dumps([IMAGE_ENCODER, _STEPS]).encode())
 """Stands for what reads images, and how; stored beside what was said after it."""
+READS_TEXTS: Final = sha256(json.dumps([TEXT_ENCODER, TOKENS]).encode())
+"""The same of texts."""
 
 Numbers = NDArray[np.float32]
 

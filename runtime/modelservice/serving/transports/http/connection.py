@@ -107,7 +107,8 @@ class InferenceConnection(HttpToolsProtocol):
             return
         if self._unparsed:
             data, self._unparsed = self._unparsed + data, b""
-        if len(data) <= PIECE and not self.pipeline:
+        is_body = self._reading is not None and self._reading.missing >= len(data)
+        if is_body or (len(data) <= PIECE and not self.pipeline):
             self._parse(data)
             return
         at = 0
@@ -178,7 +179,7 @@ class InferenceConnection(HttpToolsProtocol):
         """A part of a body arrived."""
         self._head = 0
         if self._reading is not None:
-            self._reading.body += body
+            self._reading.add(body)
         elif self.cycle is not None:
             super().on_body(body)
 

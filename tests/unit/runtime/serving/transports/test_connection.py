@@ -278,7 +278,7 @@ def asked_at_once(front: Any, count: int) -> list[Answer]:
     answers: list[Answer] = []
     for _ in range(count):
         exchange = front.direct.admit(PREDICT, [(b"content-length", b"23")], answers.append)
-        exchange.body = GOOD
+        exchange.add(GOOD)
         exchange.ask()
     return answers
 
