@@ -107,7 +107,7 @@ def test_an_answer_that_drips_is_late_as_a_whole(begins: bytes, endless: bytes) 
 
 @pytest.mark.parametrize("size", ["-1", "-5", "zz"])
 def test_parts_of_no_length_are_not_read_to_their_end(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_wire, "_MAX_READ", 2**20)
+    monkeypatch.setattr(encoder_wire, "_MAX_BESIDE", 2**20)
     begins = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n".encode()
     with answering(begins, endless=bytes(2**16)) as address:
         assert refused(address, 1e9).trouble is Trouble.AWAY
