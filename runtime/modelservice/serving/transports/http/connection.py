@@ -1,7 +1,7 @@
-"""A connection of uvicorn that answers small inference requests itself.
+"""A connection of uvicorn that answers inference requests itself.
 
 An ASGI task, its scope, its two messages and a timer for each answer cost more than the inference between them.
-Parsing, keep-alive, pipelining in order and shutting down stay uvicorn's; what is large, chunked, encoded, waits for
+Parsing, keep-alive, pipelining in order and shutting down stay uvicorn's; what is very large, chunked, encoded, waits for
 ``100 Continue`` or for an answer before its own, or is none of the inference routes goes its ordinary way, with a scope
 that is made only then.
 
