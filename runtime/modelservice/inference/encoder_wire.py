@@ -24,7 +24,7 @@ _MAX_ANSWER: Final = 2**25
 """Bytes of an answer that are read; 64 rows of the widest encoder have half of it."""
 _MAX_BESIDE: Final = 2**21
 """Bytes of its headers, and of what stands between its parts."""
-_PIECE: Final = 2**18
+_PIECE: Final = 2**16
 """Bytes that are read at once, at most."""
 _OK: Final = 200
 _HEADER_LENGTH: Final = "Inference-Header-Content-Length"
