@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.neighbors import NearestCentroid
 from tests.bench.fewshot.candidates import Fit, Task, encoded, head
 from tests.bench.fewshot.embedding import Numbers, embedded
 from tests.bench.fewshot.sets import MOST, Codes, Rows, Set, set_named
@@ -70,22 +69,29 @@ def _mirrored(one: Set, rows: Rows) -> Numbers:
     return np.asarray((embedded(one, rows) + embedded(one, mirror)) / 2, np.float32)
 
 
-def _scikit(make: Callable[[], object]) -> Fit:
-    def fit(task: Task) -> Codes:
-        places = task.learned.ravel()
-        numbers = Scaling.of(task.numbers[places])(task.numbers)
-        estimator = make()
-        estimator.fit(numbers[places], task.rows.labels[places])  # type: ignore[attr-defined]
-        return np.asarray(estimator.predict(numbers[task.tested]))  # type: ignore[attr-defined]
+def _scaled(task: Task) -> tuple[Numbers, Codes, Numbers]:
+    """What is learned from, its classes, and what is tested, as heads see them."""
+    places = task.learned.ravel()
+    numbers = Scaling.of(task.numbers[places])(task.numbers)
+    return numbers[places], task.rows.labels[places], numbers[task.tested]
 
-    return fit
+
+def _discriminant(task: Task) -> Codes:
+    learned, classes, tested = _scaled(task)
+    discriminant = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(learned, classes)
+    return np.asarray(discriminant.predict(tested))
+
+
+def _nearest_mean(task: Task) -> Codes:
+    learned, classes, tested = _scaled(task)
+    means = np.stack([learned[classes == code].mean(axis=0) for code in range(len(task.rows.classes))])
+    return np.asarray((np.square(means).sum(axis=1) - 2 * tested @ means.T).argmin(axis=1))
 
 
 def _logistic(c: float = 1.0) -> Fit:
     return head(Logistic(), LogisticRegression(c=c), encoded)
 
 
-_DISCRIMINANT: Final = _scikit(partial(LinearDiscriminantAnalysis, solver="lsqr", shrinkage="auto"))
 WAYS: Final = (
     Way(name="logistic, as it is", fit=_logistic()),
     Way(name="logistic, c 0.1", fit=_logistic(0.1)),
@@ -102,8 +108,8 @@ WAYS: Final = (
     Way(name="logistic, on the unit sphere", fit=_logistic(), read=_sphere, sets=("emoji",)),
     Way(name="logistic, roots on the unit sphere", fit=_logistic(), read=_roots, sets=("emoji",)),
     Way(name="logistic, mean with the mirror image", fit=_logistic(), read=_mirrored, sets=("emoji",)),
-    Way(name="discriminant, covariance shrunk", fit=_DISCRIMINANT),
-    Way(name="nearest mean of a class", fit=_scikit(NearestCentroid)),
+    Way(name="discriminant, covariance shrunk", fit=_discriminant),
+    Way(name="nearest mean of a class", fit=_nearest_mean),
     Way(name="svm, as it is", fit=head(Svm(), SupportVectorMachine(), encoded)),
     Way(name="svm, c 10", fit=head(Svm(), SupportVectorMachine(c=10), encoded)),
 )
