@@ -1,9 +1,9 @@
 """A connection of uvicorn that answers inference requests itself.
 
 An ASGI task, its scope, its two messages and a timer for each answer cost more than the inference between them.
-Parsing, keep-alive, pipelining in order and shutting down stay uvicorn's; what is very large, chunked, encoded, waits for
-``100 Continue`` or for an answer before its own, or is none of the inference routes goes its ordinary way, with a scope
-that is made only then.
+Parsing, keep-alive, pipelining in order and shutting down stay uvicorn's; what is very large, chunked, encoded, waits
+for ``100 Continue`` or for an answer before its own, or is none of the inference routes goes its ordinary way, with a
+scope that is made only then.
 
 What uvicorn leaves open is closed here. A head, or the trailers after a body, that never end: its parser keeps them,
 and 40 MB of short headers took 700 MB. Requests that arrive all at once: it makes a scope and a cycle of each before
