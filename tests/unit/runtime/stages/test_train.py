@@ -187,6 +187,18 @@ def test_a_model_that_answers_otherwise_as_onnx_is_not_stored() -> None:
         assert caught.value.reason == "ConversionDiffers"
 
 
+def test_what_is_served_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Fitted] = []
+
+    def counted(fitted: Fitted) -> Any:
+        opened.append(fitted)
+        return engine_of(fitted)
+
+    monkeypatch.setattr("modelservice.stages.train.engine_of", counted)
+    produce(train_work())
+    assert len(opened) == 1
+
+
 def test_categories_and_gaps_are_learned_and_served_alike() -> None:
     """The class depends on a category alone, and is missing now and then."""
     rows = [f"{'red' if n % 2 else 'blue'},{n % 7 or ''},{'stop' if n % 2 else 'go'}" for n in range(200)]
