@@ -12,6 +12,10 @@ MAX_MESSAGE = 2048
 Reason = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,63}$")]
 
 
+OUT_OF_MEMORY: Final[Reason] = "OutOfMemory"
+"""Reason where the memory of a host or of a device does not suffice."""
+
+
 class About(StrEnum):
     """Whose matter a failure is: the data's owner, the stage's settings, the artifact store, or the platform."""
 

@@ -49,7 +49,7 @@ SideFiles = Annotated[
         " s3://bucket/folder/test.csv",
     ),
 ]
-_PART = "[-A-Za-z0-9_=~+@][-A-Za-z0-9_.=~+@]*"
+_PART = r"\.?[-A-Za-z0-9_=~+@][-A-Za-z0-9_.=~+@]*"
 FILE_SCHEME: Final = "file"
 """Of a folder of the machine, or of the image, that reads it."""
 _FOLDER = rf"({_BUCKET}|{_HOST}|{FILE_SCHEME}://)(/{_PART})+"

@@ -9,7 +9,7 @@ from torch import nn
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
-from modelservice.contract.failure import StageError
+from modelservice.contract.failure import OUT_OF_MEMORY, StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.places import granted_gpus
 from modelservice.families.architecture import Architecture
@@ -66,7 +66,7 @@ def load_torch_engine(artifact: Artifact) -> TorchEngine:
     except torch.OutOfMemoryError:
         field = "spec.serving.nodeSelector"
         message = f"the model does not fit into what is free of the GPU's memory: choose a larger one by {field}"
-        raise StageError("OutOfMemory", message, field=field) from None
+        raise StageError(OUT_OF_MEMORY, message, field=field) from None
     return TorchEngine(network, shape=architecture.shape, width=architecture.width)
 
 

@@ -80,8 +80,7 @@ class AskedEncoder:
             "parameters": parameters,
         }
         head = json.dumps(document).encode()
-        body = b"".join((head, *sent.rows))
-        answer, content = self._wire.send("/infer", body, header=len(head), within=within)
+        answer, content = self._wire.send("/infer", (head, *sent.rows), header=len(head), within=within)
         return self._numbers(answer, content, len(sent.rows))
 
     def _numbers(self, length: str | None, content: bytes, rows: int) -> Features:
@@ -133,7 +132,7 @@ def look_at(address: str, name: str) -> tuple[SharedEncoder, EncoderInput]:
         ValueError: the address is none.
         NotAnsweredError: nobody answers there, or no encoder of this name does, or one of neither texts nor images.
     """
-    _, content = Wire(address, name).send("", None)
+    _, content = Wire(address, name).send("")
     try:
         document = json.loads(content[:_MAX_METADATA])
         (width,) = (one["shape"][1] for one in document["outputs"] if one["name"] == OUTPUT)

@@ -1,15 +1,15 @@
 """The connection to the service of a shared encoder: kept, timed as a whole, and read up to a length."""
 
-import io
 import json
 import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlsplit
+
+import httptools
 
 CONNECT_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 10.0
@@ -22,8 +22,10 @@ _CONNECTION_SECONDS: Final = 30.0
 """A connection leads to one pod: with another now and then, those that were added get their share."""
 _MAX_ANSWER: Final = 2**25
 """Bytes of an answer that are read; 64 rows of the widest encoder have half of it."""
-_MAX_READ: Final = _MAX_ANSWER + 2**21
-"""Besides an answer its headers, and what stands between its parts."""
+_MAX_BESIDE: Final = 2**21
+"""Bytes of its headers, and of what stands between its parts."""
+_PIECE: Final = 2**16
+"""Bytes that are read at once, at most."""
 _OK: Final = 200
 _HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 _MAX_ERROR: Final = 2**16
@@ -59,21 +61,27 @@ class Wire:
     """One connection to a server, which is kept."""
 
     def __init__(self, address: str, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._connection: HTTPConnection | None = None
+        self._connection: socket.socket | None = None
         parts = urlsplit(address)
         beside = (parts.path.strip("/"), parts.query, parts.fragment, parts.username)
         if parts.scheme not in {"http", "https"} or not parts.hostname or any(beside):
             raise ValueError(f"{address!r} is no address of an encoder: expected http://HOST:PORT")
         self._address, self._name, self._clock = address, name, clock
-        self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._host, self._port = parts.hostname, parts.port
-        self._path = f"/v2/models/{quote(name, safe='')}"
+        self._context = ssl.create_default_context() if parts.scheme == "https" else None
+        self._host, self._port = parts.hostname, parts.port or (443 if self._context else 80)
+        self._line = f"/v2/models/{quote(name, safe='')}%s HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         self._until = self._rests = float("-inf")
 
     def send(
-        self, path: str, body: bytes | None, *, header: int = 0, within: float | None = None
+        self, path: str, body: Sequence[bytes | memoryview] = (), *, header: int = 0, within: float | None = None
     ) -> tuple[str | None, bytes]:
         """The length of the header of an answer, and the answer.
+
+        Args:
+            path: below that of the model.
+            body: its parts; nothing asks by GET.
+            header: bytes of its JSON.
+            within: seconds.
 
         Raises:
             NotAnsweredError: there is none.
@@ -84,23 +92,32 @@ class Wire:
         if now >= self._until:
             self.close()
         seconds = ANSWER_SECONDS if within is None else within
+        request = self._request(path, body, header)
         try:
-            return self._try(path, body, header, seconds, now + seconds)
+            return self._try(request, seconds, now + seconds)
         except NotAnsweredError as error:
             if error.trouble is not Trouble.AWAY:
                 raise
         # It was closed at the other end as idle ones are, or its pod leaves: another one may answer.
         try:
-            return self._try(path, body, header, seconds, now + seconds)
+            return self._try(request, seconds, now + seconds)
         except NotAnsweredError as error:
             if error.trouble is Trouble.AWAY:
                 self._rests = self._clock() + REST_SECONDS
             raise
 
-    def _try(self, path: str, body: bytes | None, header: int, seconds: float, end: float) -> tuple[str | None, bytes]:
+    def _request(self, path: str, body: Sequence[bytes | memoryview], header: int) -> bytes:
+        lines = self._line % path
+        if not body:
+            return f"GET {lines}\r\n".encode()
+        size = sum(map(len, body))
+        lines += f"Content-Type: application/octet-stream\r\n{_HEADER_LENGTH}: {header}\r\nContent-Length: {size}\r\n"
+        return b"".join((f"POST {lines}\r\n".encode(), *body))
+
+    def _try(self, request: bytes, seconds: float, end: float) -> tuple[str | None, bytes]:
         try:
-            return self._answer(self._exchange(path, body, header, end))
-        except (OSError, HTTPException, ValueError) as error:  # the last of a length that is none
+            return self._checked(self._exchange(request, end))
+        except (OSError, httptools.HttpParserError) as error:
             self.close()
             raise self._failed(error, seconds) from None
 
@@ -114,38 +131,49 @@ class Wire:
             self._connection.close()
             self._connection = None
 
-    def _exchange(self, path: str, body: bytes | None, header: int, end: float) -> HTTPResponse:
+    def _exchange(self, request: bytes, end: float) -> "_Answer":
+        """What it answers: that has to be there in time as a whole, and not each part of it."""
         if self._connection is None:
-            self._connection = self._kind(self._host, self._port, timeout=min(CONNECT_SECONDS, self._left(end)))
-            try:
-                self._connection.connect()
-            except TimeoutError:
-                raise ConnectionError("no connection within a second") from None
+            self._connection = self._connected(min(CONNECT_SECONDS, self._left(end)))
             self._until = self._clock() + _CONNECTION_SECONDS
-        connection = self._connection
-        assert isinstance(connection.sock, socket.socket)  # noqa: S101 - it is connected
-        connection.sock.settimeout(self._left(end))
-        connection.response_class = partial(_Response, left=partial(self._left, end))  # type: ignore[assignment]
-        headers = {"Content-Type": "application/octet-stream", _HEADER_LENGTH: str(header)} if body else {}
-        connection.request("GET" if body is None else "POST", f"{self._path}{path}", body, headers)
-        return connection.getresponse()
+        connection, answer = self._connection, _Answer()
+        connection.settimeout(self._left(end))
+        connection.sendall(request)
+        while not answer.is_whole:
+            connection.settimeout(self._left(end))
+            answer.take(connection.recv(_PIECE))
+        return answer
+
+    def _connected(self, seconds: float) -> socket.socket:
+        try:
+            connection = socket.create_connection((self._host, self._port), timeout=seconds)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection if self._context is None else self._secured(connection, self._context)
+        except TimeoutError:
+            raise ConnectionError("no connection within a second") from None
+
+    def _secured(self, connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
+        try:
+            return context.wrap_socket(connection, server_hostname=self._host)
+        except OSError:
+            connection.close()
+            raise
 
     def _left(self, end: float) -> float:
         """Seconds, of which there is always a little: an answer may be there."""
         return max(0.001, end - self._clock())
 
-    def _answer(self, response: HTTPResponse) -> tuple[str | None, bytes]:
-        content = response.read(_MAX_ANSWER)
-        if response.read(1) or response.will_close:
+    def _checked(self, answer: "_Answer") -> tuple[str | None, bytes]:
+        if not answer.is_kept:
             self.close()
-        if response.status == _OK:
-            return response.getheader(_HEADER_LENGTH), content
-        trouble = _TROUBLES.get(response.status, Trouble.REFUSED)
-        said = response.getheader("Retry-After", "")
+        if answer.status == _OK:
+            return answer.header(_HEADER_LENGTH), answer.content
+        trouble = _TROUBLES.get(answer.status, Trouble.REFUSED)
+        said = answer.header("Retry-After") or ""
         again = float(said) if said.isdecimal() else REST_SECONDS
         if trouble is Trouble.AWAY:
             self.close()
-        message = f"the encoder {self._name} answers with {response.status}: {_sentence(content)}"
+        message = f"the encoder {self._name} answers with {answer.status}: {_sentence(answer.content)}"
         again = min(max(again, REST_SECONDS), LONGEST_REST_SECONDS)
         raise NotAnsweredError(trouble, message, retry_after=again)
 
@@ -159,38 +187,71 @@ class Wire:
         return NotAnsweredError(Trouble.AWAY, f"the encoder {self._name} at {self._address} {said}: try again soon")
 
 
-class _Response(HTTPResponse):
-    """An answer that has to be there in time as a whole, and not each part of it, and is read up to a length."""
+class _Answer:
+    """An answer as it comes, read up to a length; its parser calls what begins with ``on_``.
 
-    def __init__(self, sock: socket.socket, *args: Any, left: Callable[[], float], **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, left))
+    Attributes:
+        status: of the answer, 0 before it is whole.
+        is_whole: whether all of it came.
+        is_kept: whether another request may follow it on its connection.
+    """
 
+    def __init__(self) -> None:
+        self.status = 0
+        self.is_whole = self.is_kept = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._size = self._come = 0
 
-class _Timed(io.RawIOBase):
-    """What comes through a socket, until there are no seconds left."""
+    def take(self, data: bytes) -> None:
+        """Take what came; nothing is the end of the connection.
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, left: Callable[[], float]) -> None:
-        self._raw, self._sock, self._left = raw, sock, left
-        self._come = 0
+        Raises:
+            ConnectionError: the answer is not whole, and will not be, or is longer than any.
+            HttpParserError: it is none.
+        """
+        if not data:
+            raise ConnectionError("it closed the connection before its answer was whole")
+        self._come += len(data)
+        self._parser.feed_data(data)
+        if self._size > _MAX_ANSWER or self._come - self._size > _MAX_BESIDE:
+            raise ConnectionError(f"more than {_MAX_ANSWER} bytes")
 
-    def readable(self) -> bool:
-        """See ``io``."""
-        return True
+    def header(self, name: str) -> str | None:
+        """The value of a header."""
+        value = self._headers.get(name.lower().encode())
+        return None if value is None else value.decode("latin-1").strip()
 
-    def readinto(self, buffer: Any, /) -> int | None:
-        """See ``io``."""
-        self._sock.settimeout(self._left())
-        come = self._raw.readinto(buffer)
-        self._come += come or 0
-        if self._come > _MAX_READ:
-            raise ConnectionError(f"more than {_MAX_READ} bytes")
-        return come
+    @property
+    def content(self) -> bytes:
+        """Its body."""
+        return b"".join(self._parts)
 
-    def close(self) -> None:
-        """See ``io``."""
-        self._raw.close()
-        super().close()
+    def on_message_begin(self) -> None:
+        """Another one after it that was not asked for is none of this request."""
+        self.is_kept = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header is here."""
+        if not self.is_whole:
+            self._headers[name.lower()] = value
+
+    def on_body(self, part: bytes) -> None:
+        """A part of the body is here."""
+        self._size += len(part)
+        if not self.is_whole:
+            self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        """It is whole, unless it only says that one comes (100 Continue)."""
+        status = self._parser.get_status_code()
+        if self.is_whole:
+            return
+        if status < _OK:
+            self._headers.clear()
+        else:
+            self.status, self.is_whole, self.is_kept = status, True, bool(self._parser.should_keep_alive())
 
 
 def _sentence(content: bytes) -> str:

@@ -46,11 +46,15 @@ class Held:
         budget.free -= size
         self._size += size
 
+    def release(self) -> None:
+        """Give all of it back."""
+        self._budget.free += self._size
+        self._size = 0
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._budget.free += self._size
-        self._size = 0
+        self.release()

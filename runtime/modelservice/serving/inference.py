@@ -39,8 +39,12 @@ class Parsing:
             RequestError: the request is refused.
         """
         if large:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, parse, *request)
+            return await self.aside(parse, *request)
         return parse(*request)
+
+    def aside(self, parse: Callable[..., Call[Rendered]], *request: Any) -> asyncio.Future[Call[Rendered]]:
+        """The same in a thread, for who does not await; cancelled, it is not begun."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, parse, *request)
 
 
 class Inference:
@@ -94,6 +98,10 @@ class Inference:
             return await asyncio.to_thread(call.render, results)
         return call.render(results)
 
+    def parse_aside(self, parse: Callable[..., Call[Rendered]], *request: Any) -> asyncio.Future[Call[Rendered]]:
+        """See ``Parsing.aside``."""
+        return self._parsing.aside(parse, *request)
+
     def ask(self, call: Call[Rendered], asker: Asker) -> None:
-        """Queue a call that is not large, for who does not await; see ``Batcher.ask`` for what it raises."""
+        """Queue a call that needs no thread of its own, for who does not await; raises what ``Batcher.ask`` does."""
         self._batcher.ask(call.rows, asker, timeout=call.timeout)

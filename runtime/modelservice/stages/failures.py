@@ -6,7 +6,7 @@ import re
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.failure import About, Failure, Retry, StageError, one_line
+from modelservice.contract.failure import OUT_OF_MEMORY, About, Failure, Retry, StageError, one_line
 
 UNEXPECTED = "UnexpectedError"
 """Reason of a defect of ours, or of a library: its traceback is worth a look."""
@@ -54,9 +54,9 @@ def _failure_of(error: BaseException) -> Failure:
     if _is_out_of_memory(error):
         if _OF_DEVICE.search(str(error)):
             message = f"the stage does not fit into the memory of the GPU: choose a larger one by {_DEVICE_FIELD}"
-            return Failure(reason="OutOfMemory", message=message, field=_DEVICE_FIELD, about=About.STAGE)
+            return Failure(reason=OUT_OF_MEMORY, message=message, field=_DEVICE_FIELD, about=About.STAGE)
         message = f"the stage does not fit into memory: raise {_MEMORY_FIELD}, or lower spec.training.batchSize"
-        return Failure(reason="OutOfMemory", message=message, field=_MEMORY_FIELD, about=About.STAGE)
+        return Failure(reason=OUT_OF_MEMORY, message=message, field=_MEMORY_FIELD, about=About.STAGE)
     message = one_line(f"{type(error).__name__}: {error}")
     return Failure(reason=UNEXPECTED, message=message, about=About.PLATFORM, retry=Retry.UNKNOWN)
 

@@ -1,5 +1,6 @@
 """The stage ``train``: from data to a model that is stored as ONNX, checked and measured."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -10,7 +11,7 @@ from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families.base import Fitted
 from modelservice.families.pretrained import pretrained_of, tokenizer_of
 from modelservice.inference.batches import run_batches
-from modelservice.modalities.base import Dataset
+from modelservice.modalities.base import Dataset, Features
 from modelservice.modalities.division import division_of
 from modelservice.modalities.sources import check_held, read_rows
 from modelservice.reports.subject import Subject, all_columns
@@ -31,6 +32,7 @@ from modelservice.stages.shared_rows import shared_rows
 from modelservice.stages.teacher import FIELD as TEACHER_FIELD
 from modelservice.stages.teacher import taught
 from modelservice.stages.threads import engine_of
+from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import Checkpointing
 from modelservice.training.progress import parts_of
 
@@ -81,10 +83,10 @@ class TrainStage:
         with watch.step("train"):
             fitted, dataset, plain = recipe.learn(dataset, parts[tries], checkpointing)
         with watch.step("convert"):
-            raw, difference = check_conversion(plain, dataset)
+            run = engine_of(fitted).run
+            raw, difference = check_conversion(fitted, run, dataset)
             if fitted is not plain:
-                raw, further = check_conversion(fitted, dataset)
-                difference = max(difference, further)
+                difference = max(difference, check_conversion(plain, engine_of(plain).run, dataset)[1])
         with watch.step("evaluate"):
             validated = cross_validate(
                 divided,
@@ -94,7 +96,7 @@ class TrainStage:
             )
             # What will be served is measured: the ONNX model. A family without epochs saw the validation rows, too.
             metrics = measure(
-                *with_all_tested(raw, dataset, engine_of(fitted).run),
+                *with_all_tested(raw, dataset, run),
                 kept_apart=fitted.best_epoch is not None,
                 best_epoch=fitted.best_epoch,
                 curves=fitted.curves,
@@ -113,7 +115,7 @@ class TrainStage:
                 columns=all_columns(divided, dataset),
                 metrics=metrics,
                 raw=raw.test,
-                predict=fitted.recalled or partial(run_batches, engine_of(fitted).run),
+                predict=fitted.recalled or partial(run_batches, run),
                 seed=work.training.seed,
                 search=report,
             )
@@ -143,8 +145,13 @@ def _checkpointing(order: WorkOrder, work: TrainWork, dataset: Dataset, context:
     return checkpointing if pretrained is None else checkpointing.beside(pretrained.digest)
 
 
-def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:
+def check_conversion(fitted: Fitted, run: Callable[[Features], Array], dataset: Dataset) -> tuple[Sides, float]:
     """Run ``model.onnx`` and the trained model on every row that there is, and compare.
+
+    Args:
+        fitted: the trained model.
+        run: its ``model.onnx``, see ``engine_of``.
+        dataset: the rows.
 
     Returns:
         Outputs of the ONNX model, and the largest difference; see ``largest_difference``.
@@ -152,7 +159,7 @@ def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:
     Raises:
         StageError: they differ by more than ``MAX_DIFFERENCE``.
     """
-    found = run_sides(engine_of(fitted).run, dataset)
+    found = run_sides(run, dataset)
     difference = largest_difference(run_sides(fitted.predict, dataset), found, labels=dataset.labels)
     if difference > MAX_DIFFERENCE:
         raise StageError(

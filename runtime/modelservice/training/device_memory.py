@@ -6,10 +6,9 @@ from typing import Final
 
 import torch
 
-from modelservice.contract.failure import StageError
+from modelservice.contract.failure import OUT_OF_MEMORY, StageError
 from modelservice.contract.precision import Precision
 
-OUT_OF_MEMORY: Final = "OutOfMemory"
 _GIBIBYTE: Final = 2**30
 
 

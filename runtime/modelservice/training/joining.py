@@ -10,6 +10,7 @@ import torch
 from torch import distributed
 
 from modelservice.contract.failure import StageError
+from modelservice.contract.places import granted_gpus
 from modelservice.contract.training import Parallelism
 from modelservice.training.data_parallel import DataParallel, lost_peers
 from modelservice.training.heartbeats import Heartbeats, watched
@@ -36,7 +37,7 @@ def joined(parallelism: Parallelism, environment: Mapping[str, str], *, on_lost:
     """
     gpu = torch.cuda.is_available()
     if gpu:
-        _take_gpu(int(environment["LOCAL_RANK"]), processes=int(environment["LOCAL_WORLD_SIZE"]))
+        _take_gpu(environment)
     with lost_peers():
         # Flags and outputs are on the CPU in any case, so gloo is there beside NCCL.
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=_LONGEST)
@@ -50,13 +51,21 @@ def joined(parallelism: Parallelism, environment: Mapping[str, str], *, on_lost:
     distributed.destroy_process_group()
 
 
-def _take_gpu(local_rank: int, *, processes: int) -> None:
-    seen = torch.cuda.device_count()
-    if seen < processes:
-        gpus = "1 GPU" if seen == 1 else f"{seen} GPUs"
-        message = f"{processes} processes train here, and torch sees {gpus}: set --workers to that at most"
-        raise StageError("GpuNotVisible", message, field="spec.training.workers")
-    torch.cuda.set_device(local_rank)
+def _take_gpu(environment: Mapping[str, str]) -> None:
+    processes, seen = int(environment["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if seen >= processes:
+        torch.cuda.set_device(int(environment["LOCAL_RANK"]))
+        return
+    gpus = "1 GPU" if seen == 1 else f"{seen} GPUs"
+    if granted := granted_gpus(environment):
+        field = "spec.training.resources"
+        message = (
+            f"the pod holds {granted} GPUs and torch sees {gpus}, as it does where they are parts of one (MIG): ask for"
+            f" one in {field}.limits, and for more pods by spec.training.workers"
+        )
+        raise StageError("GpuNotVisible", message, field=field)
+    message = f"{processes} processes train here, and torch sees {gpus}: set --workers to that at most"
+    raise StageError("GpuNotVisible", message, field="spec.training.workers")
 
 
 def _ranks(parallelism: Parallelism, device: str) -> DataParallel:

@@ -100,7 +100,7 @@ def _fitted(family: Family, settings: Any, dataset: Dataset, training: Hyperpara
     return np.asarray(fitted.predict(dataset.test.features).argmax(axis=1))
 
 
-def _head(family: Family, settings: Any, features: Callable[[Task], Numbers]) -> Fit:
+def head(family: Family, settings: Any, features: Callable[[Task], Numbers]) -> Fit:
     """A family on numbers, which are scaled as those of an encoder are."""
 
     def fit(task: Task) -> Codes:
@@ -111,7 +111,7 @@ def _head(family: Family, settings: Any, features: Callable[[Task], Numbers]) ->
     return fit
 
 
-def _encoded(task: Task) -> Numbers:
+def encoded(task: Task) -> Numbers:
     return task.numbers
 
 
@@ -164,7 +164,7 @@ def _cnn(task: Task) -> Codes:
 
 _HEADS: Final = (("logistic", Logistic(), LogisticRegression()), ("svm", Svm(), SupportVectorMachine()))
 _ENCODED: Final = tuple(
-    Candidate(name=f"encoder, {name}", encoded=True, fit=_head(family, settings, _encoded))
+    Candidate(name=f"encoder, {name}", encoded=True, fit=head(family, settings, encoded))
     for name, family, settings in _HEADS
 )
 OF_TEXTS: Final = (
@@ -175,7 +175,7 @@ OF_TEXTS: Final = (
 OF_IMAGES: Final = (
     *_ENCODED,
     *(
-        Candidate(name=f"pixels, {name}", encoded=False, fit=_head(family, settings, _pixels))
+        Candidate(name=f"pixels, {name}", encoded=False, fit=head(family, settings, _pixels))
         for name, family, settings in _HEADS
     ),
     Candidate(name="cnn from scratch", encoded=False, fit=_cnn),

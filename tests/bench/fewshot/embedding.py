@@ -43,15 +43,18 @@ READS_IMAGES: Final = sha256(json.dumps([IMAGE_ENCODER, _STEPS]).encode())
 Numbers = NDArray[np.float32]
 
 
-def embedded(one: Set, rows: Rows) -> Numbers:
-    """Float32 [rows, width], in the order of the rows; kept in a file, which is that of the same rows and encoder."""
+def embedded(one: Set, rows: Rows, *, tokens: int = TOKENS) -> Numbers:
+    """Float32 [rows, width], in the order of the rows; kept in a file, which is that of the same rows and encoder.
+
+    Of texts, so many tokens are read.
+    """
     weights = PACKAGES / (f"{TEXT_ENCODER}/model.safetensors" if one.texts else IMAGE_ENCODER)
     inputs = "\0".join(rows.inputs).encode() if one.texts else rows.inputs.tobytes()
-    read = TOKENS if one.texts else READS_IMAGES
+    read = tokens if one.texts else READS_IMAGES
     key = sha256(f"{read} {sha256(weights.read_bytes())} {sha256(inputs)}".encode()).removeprefix("sha256:")
     place = EMBEDDINGS / f"{one.name}-{key[:16]}.npy"
     if not place.exists():
-        found = _of_texts(rows.inputs) if one.texts else _of_images(rows.inputs)
+        found = _of_texts(rows.inputs, tokens) if one.texts else _of_images(rows.inputs)
         place.parent.mkdir(parents=True, exist_ok=True)
         scratch = place.with_suffix(".waiting")
         with scratch.open("wb") as file:
@@ -60,9 +63,9 @@ def embedded(one: Set, rows: Rows) -> Numbers:
     return np.asarray(np.load(place, allow_pickle=False))
 
 
-def _of_texts(texts: list[str]) -> Numbers:
+def _of_texts(texts: list[str], tokens: int) -> Numbers:
     encoder = encoder_of_columns(ColumnEncoder(uri=(PACKAGES / TEXT_ENCODER).as_uri()))
-    return encoder.embed(Tokens(encoder.tokenizer, max_length=TOKENS).encode(texts))
+    return encoder.embed(Tokens(encoder.tokenizer, max_length=tokens).encode(texts))
 
 
 def _of_images(images: NDArray[np.uint8]) -> Numbers:

@@ -107,10 +107,29 @@ def test_an_answer_that_drips_is_late_as_a_whole(begins: bytes, endless: bytes) 
 
 @pytest.mark.parametrize("size", ["-1", "-5", "zz"])
 def test_parts_of_no_length_are_not_read_to_their_end(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_wire, "_MAX_READ", 2**20)
+    monkeypatch.setattr(encoder_wire, "_MAX_BESIDE", 2**20)
     begins = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n".encode()
     with answering(begins, endless=bytes(2**16)) as address:
         assert refused(address, 1e9).trouble is Trouble.AWAY
+
+
+def test_headers_and_trailers_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_wire, "_MAX_BESIDE", 2**16)
+    for begins in (b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"):
+        with answering(begins, endless=b"a: b\r\n" * 2**10) as address:
+            assert refused(address, 1e9).trouble is Trouble.AWAY
+
+
+def test_more_than_was_asked_for_is_nobodys_answer() -> None:
+    """The bytes after an answer are not those of the next: the connection ends with it."""
+    head = json.dumps({"parameters": {"digest": DIGEST}, "outputs": [{"shape": [1, 2]}]}).encode()
+    first, second = (
+        said(head + bytes([0, 0, one, 64] * 2), Inference_Header_Content_Length=str(len(head))) for one in (0, 64)
+    )
+    with answering(first + second) as address:
+        ask = AskedEncoder(address, ENCODER)
+        assert ask(texts("a")).tolist() == ask(texts("b")).tolist() == [[2, 2]]
+        assert ask._wire._connection is None
 
 
 def test_what_it_says_stays_in_one_line() -> None:

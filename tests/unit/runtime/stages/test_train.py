@@ -22,6 +22,7 @@ from modelservice.inference.predictor import Predictor
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.sources import read_source
 from modelservice.stages.base import Produced
+from modelservice.stages.threads import engine_of
 from modelservice.stages.train import MAX_DIFFERENCE, check_conversion
 from modelservice.training.threads import limited_threads
 
@@ -171,18 +172,31 @@ def test_a_model_that_answers_otherwise_as_onnx_is_not_stored() -> None:
     work = train_work()
     dataset = build_dataset(read_source(IRIS.read_bytes(), format=work.data.format_of("iris.csv")), work.data)
     fitted = Mlp().fit(work.model.chosen, dataset, work.training, observe=lambda _: None)
-    raw, difference = check_conversion(fitted, dataset)
+    run = engine_of(fitted).run
+    raw, difference = check_conversion(fitted, run, dataset)
     assert difference <= MAX_DIFFERENCE
     assert sum(map(len, raw)) == 150
 
     def shifted(by: float) -> Fitted:
         return dataclasses.replace(fitted, predict=lambda rows: fitted.predict(rows) + np.float32(by))
 
-    assert check_conversion(shifted(5e-6), dataset)[1] == pytest.approx(5e-6, rel=0.2)
+    assert check_conversion(shifted(5e-6), run, dataset)[1] == pytest.approx(5e-6, rel=0.2)
     for by in (2e-4, float("nan")):
         with pytest.raises(StageError, match="answers differently") as caught:
-            check_conversion(shifted(by), dataset)
+            check_conversion(shifted(by), run, dataset)
         assert caught.value.reason == "ConversionDiffers"
+
+
+def test_what_is_served_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Fitted] = []
+
+    def counted(fitted: Fitted) -> Any:
+        opened.append(fitted)
+        return engine_of(fitted)
+
+    monkeypatch.setattr("modelservice.stages.train.engine_of", counted)
+    produce(train_work())
+    assert len(opened) == 1
 
 
 def test_categories_and_gaps_are_learned_and_served_alike() -> None:

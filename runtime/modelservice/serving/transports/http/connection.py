@@ -1,9 +1,9 @@
-"""A connection of uvicorn that answers small inference requests itself.
+"""A connection of uvicorn that answers inference requests itself.
 
 An ASGI task, its scope, its two messages and a timer for each answer cost more than the inference between them.
-Parsing, keep-alive, pipelining in order and shutting down stay uvicorn's; what is large, chunked, encoded, waits for
-``100 Continue`` or for an answer before its own, or is none of the inference routes goes its ordinary way, with a scope
-that is made only then.
+Parsing, keep-alive, pipelining in order and shutting down stay uvicorn's; what is very large, chunked, encoded, waits
+for ``100 Continue`` or for an answer before its own, or is none of the inference routes goes its ordinary way, with a
+scope that is made only then.
 
 What uvicorn leaves open is closed here. A head, or the trailers after a body, that never end: its parser keeps them,
 and 40 MB of short headers took 700 MB. Requests that arrive all at once: it makes a scope and a cycle of each before
@@ -107,7 +107,8 @@ class InferenceConnection(HttpToolsProtocol):
             return
         if self._unparsed:
             data, self._unparsed = self._unparsed + data, b""
-        if len(data) <= PIECE and not self.pipeline:
+        is_body = self._reading is not None and self._reading.missing >= len(data)
+        if is_body or (len(data) <= PIECE and not self.pipeline):
             self._parse(data)
             return
         at = 0
@@ -178,7 +179,7 @@ class InferenceConnection(HttpToolsProtocol):
         """A part of a body arrived."""
         self._head = 0
         if self._reading is not None:
-            self._reading.body += body
+            self._reading.add(body)
         elif self.cycle is not None:
             super().on_body(body)
 

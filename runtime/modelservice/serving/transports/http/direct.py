@@ -1,19 +1,25 @@
-"""Small inference requests, answered from the connection that read them: no ASGI scope, task or messages."""
+"""Inference requests, answered from the connection that read them: no ASGI scope, task or messages."""
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from modelservice.modalities.errors import InputError
 from modelservice.serving.answer import Answer
+from modelservice.serving.budget import Held
 from modelservice.serving.callers import UNKNOWN_PEER, Peer
+from modelservice.serving.calls import Call
 from modelservice.serving.chain import Arrival, Headers
 from modelservice.serving.core import Core, Models
-from modelservice.serving.errors import RequestError
+from modelservice.serving.errors import ClientLeftError, RequestError
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import to_answer
 from modelservice.serving.transports.http.known import KnownHead
+
+MAX_BODY: Final = 2 * 2**20
+"""Bytes of a body that is read here: what a head asks its encoder, and a picture. More is worth what FastAPI costs."""
 
 Respond = Callable[[Answer], None]
 Asked = tuple[Core, Operation]
@@ -46,8 +52,8 @@ class Direct:
             peer: the other end of the connection.
 
         Returns:
-            None where it is the application's: it is none of the paths, large, of unknown length or encoded. One that
-            is refused is told so once its body is whole, which is small.
+            None where it is the application's: it is none of the paths, very large, of unknown length or encoded. One
+            that is refused is told so once its body is whole, of which nothing is kept.
         """
         asked = self._operations.get(path)
         if asked is None:
@@ -55,7 +61,7 @@ class Direct:
         core, operation = asked
         started = self._clock()
         arrival = Arrival(operation.template, headers, infers=True, path=operation.path, peer=peer)
-        if arrival.encoding is not None or arrival.length is None or arrival.length > LARGE_BODY:
+        if arrival.encoding is not None or arrival.length is None or arrival.length > MAX_BODY:
             return None
         try:
             core.chain.admit(arrival)
@@ -76,17 +82,19 @@ class Direct:
         except Exception as error:
             return Exchange(head.core, head.operation, arrival, started, respond, refused=to_answer(error))
         exchange = Exchange(head.core, head.operation, arrival, started, respond)
-        exchange.body = body
+        exchange.add(body)
         return exchange
 
 
 class Exchange:
     """One request and its answer, in the place of uvicorn's ``RequestResponseCycle``, of which it has what is used.
 
-    To a batcher it is the asker.
+    To a batcher it is the asker. A large body counts for the budget of all, and is parsed in a thread.
+
+    Attributes:
+        missing: bytes of the body that did not come yet.
     """
 
-    body: bytes = b""
     more_body = True
     response_started = False
     response_complete = False
@@ -109,27 +117,65 @@ class Exchange:
         self.arrival = arrival
         self._started = started
         self._respond = respond
+        self._body: list[bytes] = []
+        self.missing = arrival.length or 0
+        self._held = Held(core.common.budget) if self.missing > LARGE_BODY else None
+        self._parsing: asyncio.Future[Call[Answer]] | None = None
 
     @property
     def message_event(self) -> "Exchange":
-        """What uvicorn sets for the task of a request; there is none."""
+        """What uvicorn sets for the task of a request when its client left."""
         return self
 
     def set(self) -> None:
-        """Wake nobody."""
+        """Nobody waits: what was not parsed is not."""
+        if self._parsing is not None:
+            self._parsing.cancel()
+
+    def add(self, part: bytes) -> None:
+        """Take a part of the body."""
+        self.missing -= len(part)
+        if self.refused is not None:
+            return
+        try:
+            if self._held is not None:
+                self._held.add(len(part))
+        except RequestError as error:
+            self.refused = to_answer(error)
+            self._body.clear()
+        else:
+            self._body.append(part)
 
     def ask(self) -> None:
         """Answer, now that the body is whole."""
         self.more_body = False
-        body, self.body = self.body, b""
         if self.refused is not None:
             self._finish(self.refused)
             return
+        parse, body, head = self.operation.parse, b"".join(self._body), self.arrival.header_length
+        self._body.clear()
         try:
-            self._call = self.operation.parse(body, self.arrival.header_length)
-            self.core.inference.ask(self._call, self)
+            if self._held is None:
+                self._submit(parse(body, head))
+            else:
+                self._parsing = self.core.inference.parse_aside(parse, body, head)
+                self._parsing.add_done_callback(self._parsed)
         except Exception as error:
             self._finish(to_answer(error))
+
+    def _parsed(self, parsing: asyncio.Future[Call[Answer]]) -> None:
+        self._parsing = None
+        if parsing.cancelled():
+            self._finish(to_answer(ClientLeftError("the client left before it was answered")))
+            return
+        try:
+            self._submit(parsing.result())
+        except Exception as error:
+            self._finish(to_answer(error))
+
+    def _submit(self, call: Call[Answer]) -> None:
+        self._call = call
+        self.core.inference.ask(call, self)
 
     def end(self, error: RequestError) -> None:
         """The request will never be whole: its connection ends, for this reason."""
@@ -158,4 +204,6 @@ class Exchange:
 
     def _record(self, status: int) -> None:
         core = self.core
+        if self._held is not None:
+            self._held.release()
         core.chain.record(self.arrival, str(status), core.common.clock() - self._started)

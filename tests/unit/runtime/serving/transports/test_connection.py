@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import re
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, cast
@@ -29,10 +30,11 @@ from modelservice.contract.serving import Batching
 from modelservice.serving.answer import Answer
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.costs import Costs
-from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
+from modelservice.serving.inference import LARGE_ANSWER, LARGE_AT_ONCE, LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.transports.http.connection import LESSONS, MAX_HEAD, PIECE, InferenceConnection
+from modelservice.serving.transports.http.direct import MAX_BODY as READ_HERE
 from modelservice.serving.transports.http.known import KnownHead
 
 INFER = b"/v2/models/iris/infer"
@@ -41,6 +43,7 @@ VERSIONED = b"/v2/models/iris/versions/%b/infer" % VERSION.encode()
 BINARY = (
     b'{"inputs": [{%b, "parameters": {"binary_data_size": 16}}], "parameters": {"binary_data_output": true}}' % MATRIX
 )
+LARGE_BINARY = BINARY.replace(b"[2, 2]", b"[16384, 2]").replace(b": 16}", b": 131072}").replace(b"true", b"false")
 
 
 async def both(*pieces: bytes, model: Any = numeric_model, **more: Any) -> tuple[bytes, bytes]:
@@ -84,6 +87,14 @@ SENT: dict[str, Sequence[bytes]] = {
     "binary header": [request(GOOD, b"inference-header-content-length: 5") + LAST],
     "expect": [request(GOOD, b"expect: 100-continue") + LAST],
     "large": [request(b'{"instances": [[1, 2]]}' + b" " * LARGE_BODY) + LAST],
+    "large, binary": [
+        request(
+            LARGE_BINARY + bytes(16 * 2**13), b"inference-header-content-length: %d" % len(LARGE_BINARY), path=INFER
+        ),
+        LAST,
+    ],
+    "large, wrong JSON": [request(b"{" + b" " * LARGE_BODY), LAST],
+    "larger than is read here": [request(b'{"instances": [[1, 2]]}' + b" " * READ_HERE) + LAST],
     "length beyond the limit": [
         b"POST %b HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (PREDICT, MAX_BODY + 1)
     ],
@@ -153,14 +164,37 @@ async def test_of_requests_that_arrive_at_once_only_a_few_wait_as_more_than_byte
     assert 0 < most <= PIECE // len(request()) + 1
 
 
-async def test_small_requests_do_not_reach_the_application() -> None:
+@pytest.mark.parametrize("spaces", [0, LARGE_BODY, 2 * PIECE + LARGE_BODY])
+async def test_requests_do_not_reach_the_application(spaces: int) -> None:
     async with listening(InferenceConnection, numeric_model()) as (port, front):
         front._application = None
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(3):
-            writer.write(request())
+            writer.write(request(GOOD + b" " * spaces))
             assert b"200 OK" in await reader.readuntil(b"}]}")
         writer.close()
+
+
+async def test_what_is_large_and_whose_client_left_is_not_parsed() -> None:
+    core, begun, goes_on = core_of(numeric_model()), threading.Semaphore(0), threading.Event()
+
+    def parse() -> Any:
+        begun.release()
+        goes_on.wait()
+
+    async with listening(InferenceConnection, core=core) as (port, _):
+        before = [core.inference.parse_aside(parse) for _ in range(LARGE_AT_ONCE)]
+        try:
+            await until(lambda: begun.acquire(blocking=False))
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request(b"{" * LARGE_BODY + b" "))
+            await until(lambda: core.common.budget.free == core.common.budget.limit - LARGE_BODY - 1)
+            writer.close()
+            await until(lambda: core.common.budget.free == core.common.budget.limit)
+        finally:
+            goes_on.set()
+        await asyncio.gather(*before)
+    assert 'code="499"' in core.common.exposition.render().body.decode()
 
 
 async def test_a_head_that_was_parsed_before_is_known_again() -> None:
@@ -278,7 +312,7 @@ def asked_at_once(front: Any, count: int) -> list[Answer]:
     answers: list[Answer] = []
     for _ in range(count):
         exchange = front.direct.admit(PREDICT, [(b"content-length", b"23")], answers.append)
-        exchange.body = GOOD
+        exchange.add(GOOD)
         exchange.ask()
     return answers
 
