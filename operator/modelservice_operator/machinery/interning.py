@@ -25,11 +25,12 @@ class Interner:
 
     def intern(self, value: Any) -> Any:
         """An equal value."""
-        if isinstance(value, str):
+        kind = type(value)  # parsed JSON has no subclasses
+        if kind is str:
             return sys.intern(value) if len(value) <= _SHORT else value
-        if isinstance(value, dict):
+        if kind is dict:
             return self._map({sys.intern(name): self.intern(item) for name, item in value.items()})
-        if isinstance(value, list):
+        if kind is list:
             return [self.intern(item) for item in value]
         return value
 
