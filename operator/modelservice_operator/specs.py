@@ -8,7 +8,7 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.objects import Object
 
 _REMEMBERED = 1024
-"""Of 10 kB each. Of a thousand that are made at once, several hundred are at work at the same time."""
+"""Of a thousand that are made at once, several hundred are at work at the same time."""
 
 
 class Specs:
