@@ -17,7 +17,7 @@ FEW, MANY = 3, 60
 
 
 def test_a_pass_that_finds_nothing_to_do_costs_the_same_among_many() -> None:
-    few, many = (_steps(lambda world=world: world.reconcile_unaware()) for world in (_among(FEW), _among(MANY)))
+    few, many = (_steps(world.reconcile_unaware) for world in (_among(FEW), _among(MANY)))
     assert many == few
 
 
