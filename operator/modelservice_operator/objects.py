@@ -1,6 +1,8 @@
-"""How Kubernetes names things: kinds, and objects of a kind. Nothing of ModelServices."""
+"""How Kubernetes names things: kinds, and objects of a kind. Nothing of ModelServices.
 
-from dataclasses import dataclass
+They are named tuples, since everything is looked up by them: dataclasses take ten times as long to hash.
+"""
+
 from typing import Any, NamedTuple
 
 Object = dict[str, Any]
@@ -17,8 +19,7 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """A namespaced kind as the apiserver spells it; the core group is the empty string."""
 
     group: str
@@ -52,8 +53,7 @@ class Kind:
         return "/".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """Names one object, whether it exists or not."""
 
     kind: Kind

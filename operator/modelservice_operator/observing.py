@@ -39,8 +39,9 @@ class Observer:
     def observe(self, service: Object) -> Observed:
         """What the cache knows, and what came of earlier writes."""
         metadata = service["metadata"]
-        observed = observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
-        return replace(observed, imposed=self._impositions.snapshot(), heads=tuple(self._heads(service)))
+        children = self._cache.children(metadata["namespace"], metadata["name"])
+        uids = (child["metadata"]["uid"] for objects in children.values() for child in objects)
+        return observe(service, children, imposed=self._impositions.of(uids), heads=tuple(self._heads(service)))
 
     def _heads(self, service: Object) -> Iterator[Head]:
         """Who asks this ModelService."""
@@ -65,7 +66,9 @@ class Observer:
             found, problem = await self._look(observed, list(holders), needed=needed)
             observed, unsure = self.observe(service), unsure | found
         scalers, unread = await self._scalers(observed, spec)
-        return replace(observed, unsure=frozenset(unsure), scalers=scalers), problem or unread
+        if unsure or scalers != observed.scalers:  # hardly ever: what was read of the picture stays read
+            observed = replace(observed, unsure=frozenset(unsure), scalers=scalers)
+        return observed, problem or unread
 
     async def _scalers(
         self, observed: Observed, spec: ModelServiceSpec

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.objects import Object
 
-_REMEMBERED = 128
+_REMEMBERED = 1024
+"""Of a thousand that are made at once, several hundred are at work at the same time."""
 
 
 class Specs:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from types import MappingProxyType
 
 from modelservice_operator.constants import FIELD_MANAGER
@@ -125,10 +126,15 @@ class Desired:
     immutable: bool = False
     manager: str = FIELD_MANAGER
 
-    @property
+    @cached_property
     def name(self) -> Name:
         """Kind and name."""
         return ref_of(self.obj).kind, self.obj["metadata"]["name"]
+
+    @cached_property
+    def stamped(self) -> Object:
+        """The child as it is applied."""
+        return stamped(self.obj)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +259,7 @@ def _write(observed: Observed, desired: Desired) -> Apply | Strip | None:
     uid = live["metadata"]["uid"] if live else None
     if desired.manager != FIELD_MANAGER:
         return Apply(obj=desired.obj, uid=uid, manager=desired.manager)
-    obj = stamped(desired.obj)
+    obj = desired.stamped
     if live is None or not (desired.immutable or is_current(live, obj)):
         return Apply(obj=obj, uid=uid)
     metadata = live["metadata"]

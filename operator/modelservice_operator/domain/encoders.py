@@ -17,6 +17,7 @@ from modelservice_operator.domain.names import encoder_name, service_url
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.records import Revision, StageRecord
 from modelservice_operator.objects import Object
+from modelservice_operator.remembering import remembered
 
 FIELD: Final = "spec.model.encoder.service"
 SHAREABLE: Final = ("pretrained", "artifact")
@@ -47,7 +48,13 @@ def encoder_state(asked: EncoderService, found: Object | None, *, head: str) -> 
 
 def settle(spec: ModelServiceSpec, state: EncoderState | None) -> ModelServiceSpec:
     """The spec with the digest that its model is to be trained for, where that is known."""
-    return spec if state is None or state.digest is None else spec.with_encoder(state.digest)
+    return spec if state is None or state.digest is None else _settled(spec, state.digest)
+
+
+@remembered(512)
+def _settled(spec: ModelServiceSpec, digest: str) -> ModelServiceSpec:
+    """The same one in each pass, so that what follows from it is remembered, too."""
+    return spec.with_encoder(digest)
 
 
 def width_change(before: StageRecord, after: StageRecord) -> str | None:

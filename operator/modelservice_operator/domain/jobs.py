@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -122,7 +123,8 @@ def parse_job(job: Object, pods: Sequence[Object], *, service: str) -> StageJob:
     own = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
     stage, key, attempt = parse_job_name(service, metadata["name"]) or ("", "", "")
     phase, reason = _phase(job)
-    results = [result for pod in reversed(own) if (result := pod_result(pod)) and _is_about(result, stage, key)]
+    told = [(pod, pod_result(pod)) for pod in own]
+    results = [result for _, result in reversed(told) if result and _is_about(result, stage, key)]
     return StageJob(
         obj=job,
         name=metadata["name"],
@@ -135,7 +137,7 @@ def parse_job(job: Object, pods: Sequence[Object], *, service: str) -> StageJob:
         failed_reason=reason,
         pods=tuple(own),
         result=_telling(results, workers=int(job["spec"].get("completions") or 1)),
-        final=any(_failed_for_good(pod) for pod in own),
+        final=any(_failed_for_good(*one) for one in told),
     )
 
 
@@ -154,7 +156,7 @@ def pod_result(pod: Object) -> Result | None:
     if ended.get("reason") == OOM_KILLED:
         return Failure(reason=OOM_KILLED, message="", about=About.STAGE)
     try:
-        return read_document("report", str(ended.get("message", "")), Report).result
+        return _reported(str(ended.get("message", "")))
     except DocumentError:
         code = ended.get("exitCode")
         if code == ExitCode.DONE:
@@ -165,9 +167,15 @@ def pod_result(pod: Object) -> Result | None:
         return Failure(reason="StageFailed", message=message, about=About.STAGE, retry=retry)
 
 
-def _failed_for_good(pod: Object) -> bool:
+@lru_cache(maxsize=512)
+def _reported(message: str) -> Result:
+    """What a message says, which stays the same for as long as its pod is there."""
+    return read_document("report", message, Report).result
+
+
+def _failed_for_good(pod: Object, result: Result | None) -> bool:
     """Whether a pod failed in a way that waits for a change, and not because its node was needed for something else."""
-    result, conditions = pod_result(pod), pod.get("status", {}).get("conditions", ())
+    conditions = pod.get("status", {}).get("conditions", ())
     disrupted = any(one["type"] == "DisruptionTarget" and one["status"] == "True" for one in conditions)
     return isinstance(result, Failure) and result.retry is Retry.ON_CHANGE and not disrupted
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from modelservice.contract.artifacts import Artifacts
@@ -221,14 +222,20 @@ def is_of_volume(pod: Object, waiting: Mapping[str, str]) -> bool:
     return any(image and image in waiting.get("message", "") for image in images)
 
 
-def observe(service: Object, children: Children) -> Observed:
+def observe(
+    service: Object,
+    children: Children,
+    *,
+    imposed: Mapping[str, frozenset[tuple[str, str]]] = MappingProxyType({}),
+    heads: tuple[Head, ...] = (),
+) -> Observed:
     """Read a ModelService and what carries its label; what others own, and leftovers of a namesake, are left out.
 
     Pods count by the controllers that made them: those of our Jobs, and of the ReplicaSets of our Deployment. Labels
     may be forged by whoever may make pods.
     """
     metadata = service["metadata"]
-    owner = Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
+    owner = _owner(metadata["name"], metadata["namespace"], metadata["uid"])
     made = {kind: objects for kind, objects in children.items() if kind not in CONTROLLED_KINDS}
     ours = {kind: [obj for obj in objects if owner.owns(obj)] for kind, objects in made.items()}
     revisions = ours.get(CONTROLLER_REVISION, ())
@@ -263,7 +270,15 @@ def observe(service: Object, children: Children) -> Observed:
             for obj in objects
             if owner.may_adopt(obj) and not (kind == CONTROLLER_REVISION and is_foreign(obj))
         ),
+        imposed=imposed,
+        heads=heads,
     )
+
+
+@lru_cache(maxsize=1024)
+def _owner(name: str, namespace: str, uid: str) -> Owner:
+    """The same one in each pass, so that what is built for it is remembered (see ``remembering``)."""
+    return Owner(name=name, namespace=namespace, uid=uid)
 
 
 def _workload(deployment: Object, replica_sets: Iterable[Object], pods: Iterable[Object]) -> Workload:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.serving import Serving
+from modelservice_operator.config import Settings
 from modelservice_operator.constants import ENDING_FIELD_MANAGER
 from modelservice_operator.domain.attempts import StepState
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
@@ -15,6 +17,7 @@ from modelservice_operator.domain.diff import Desired, Part, Phase
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.last_good import Choice
+from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, StoredTemplate
@@ -30,22 +33,27 @@ from modelservice_operator.kinds import (
     POD_DISRUPTION_BUDGET,
 )
 from modelservice_operator.objects import Ref
+from modelservice_operator.remembering import remembered
 
 _SERVING_KINDS = (DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
 
 
-def foundations(inputs: Inputs, *, stays: StoredTemplate | None) -> Iterator[Part]:
+def foundations(inputs: Inputs, *, stays: StoredTemplate | None) -> tuple[Part, ...]:
     """What every stage needs; and the Service, so that a name which is taken is found before anything is trained.
 
     ``stays`` is the template that pods have whatever the spec says of them by now.
     """
-    owner, serving = inputs.observed.owner, inputs.spec.serving
-    for obj in (
+    return _foundations(inputs.observed.owner, inputs.spec.serving, inputs.settings, stays)
+
+
+@remembered(512)
+def _foundations(owner: Owner, serving: Serving, settings: Settings, stays: StoredTemplate | None) -> tuple[Part, ...]:
+    objects = (
         build_service_account(owner),
-        build_network_policy(owner, serving, inputs.settings),
+        build_network_policy(owner, serving, settings),
         build_service(owner, serving, stays=stays),
-    ):
-        yield Part(desired=(Desired(obj=obj),), phase=Phase.FIRST)
+    )
+    return tuple(Part(desired=(Desired(obj=obj),), phase=Phase.FIRST) for obj in objects)
 
 
 def names_to_be(spec: ModelServiceSpec, observed: Observed) -> Iterator[Ref]:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any, Protocol
 
 from modelservice_operator.constants import FIELD_MANAGER, LABEL_JOB_UID, REPLICAS_FIELD_MANAGER
@@ -193,7 +192,7 @@ class KubeClient:
             group = await self._transport.request("get", "GET", WORKLOAD, f"/apis/{WORKLOAD.group}")
         except NotFound:
             return None
-        kind = replace(WORKLOAD, version=group["preferredVersion"]["version"])
+        kind = WORKLOAD._replace(version=group["preferredVersion"]["version"])
         params = {"labelSelector": f"{LABEL_JOB_UID}={job_uid}", "limit": str(_WORKLOADS)}
         page = await self._transport.request(
             "list", "GET", kind, kind.path(namespace), params=params, limit_bytes=_EVENTS_BYTES

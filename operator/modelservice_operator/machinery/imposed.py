@@ -24,6 +24,6 @@ class Impositions:
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
-    def snapshot(self) -> Mapping[str, frozenset[Addition]]:
-        """What is known by now, by UID."""
-        return dict(self._known)
+    def of(self, uids: Iterable[str]) -> Mapping[str, frozenset[Addition]]:
+        """What is known by now of these objects, by UID."""
+        return {uid: self._known[uid] for uid in uids if uid in self._known} if self._known else {}

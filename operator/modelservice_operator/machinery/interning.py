@@ -13,8 +13,8 @@ _SHORT = 128
 _REMEMBERED = 4096
 """Small maps that may come again; of each the last use counts."""
 
-_PLAIN = frozenset({str, bool, type(None)})
-"""Types of the values in a map that is shared; numbers are left out, since 1 is equal to true."""
+_PLAIN = frozenset({bool, type(None)})
+"""Types of the values besides texts in a map that is shared; numbers are left out, since 1 is equal to true."""
 
 
 class Interner:
@@ -24,23 +24,30 @@ class Interner:
         self._maps: OrderedDict[tuple[tuple[str, Any], ...], dict[str, Any]] = OrderedDict()
 
     def intern(self, value: Any) -> Any:
-        """An equal value."""
-        if isinstance(value, str):
-            return sys.intern(value) if len(value) <= _SHORT else value
-        if isinstance(value, dict):
-            return self._map({sys.intern(name): self.intern(item) for name, item in value.items()})
-        if isinstance(value, list):
+        """An equal value. What was parsed or built has no subclasses of Python's own types."""
+        kind = type(value)
+        if kind is dict:
+            return self._map(value)
+        if kind is list:
             return [self.intern(item) for item in value]
-        return value
+        return sys.intern(value) if kind is str and len(value) <= _SHORT else value
 
     def _map(self, value: dict[str, Any]) -> dict[str, Any]:
-        if not _PLAIN.issuperset(map(type, value.values())):
-            return value
-        items = tuple(value.items())
+        kept, plain = {}, True
+        for name, item in value.items():
+            kind = type(item)
+            if kind is str:  # most are, and need no call of their own
+                kept[sys.intern(name)] = sys.intern(item) if len(item) <= _SHORT else item
+            else:
+                kept[sys.intern(name)] = self.intern(item)
+                plain = plain and kind in _PLAIN
+        if not plain:
+            return kept
+        items = tuple(kept.items())
         if (known := self._maps.get(items)) is not None:
             self._maps.move_to_end(items)
             return known
-        self._maps[items] = value
+        self._maps[items] = kept
         if len(self._maps) > _REMEMBERED:
             self._maps.popitem(last=False)
-        return value
+        return kept

@@ -84,13 +84,14 @@ def clipped(value: Any, *, nodes: int = NODES, text: int = TEXT) -> Any:
 def _fits(value: Any, nodes: int, text: int) -> bool:
     waiting = [value]
     for item in waiting:
-        if isinstance(item, dict):
+        kind = type(item)  # parsed JSON has no subclasses
+        if kind is str:
+            text -= len(item)
+        elif kind is dict:
             waiting.extend(item.values())
             text -= sum(map(len, item))
-        elif isinstance(item, list):
+        elif kind is list:
             waiting.extend(item)
-        elif isinstance(item, str):
-            text -= len(item)
         if text < 0 or len(waiting) > nodes:
             return False
     return True

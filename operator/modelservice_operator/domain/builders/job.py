@@ -1,6 +1,6 @@
 """The objects of one attempt at a stage: its work order and its Job."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.exit_codes import ExitCode
@@ -27,10 +27,11 @@ from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.metadata import Children, Owner
 from modelservice_operator.domain.names import job_name
 from modelservice_operator.domain.records import Revision
-from modelservice_operator.domain.stages import Assignment, JobSettings, Parent, Step
+from modelservice_operator.domain.stages import Assignment, JobSettings, Parent, Step, Work
 from modelservice_operator.domain.stores import Access, location_of, settled_artifacts, store_of
 from modelservice_operator.kinds import ref_of
 from modelservice_operator.objects import Object
+from modelservice_operator.remembering import remembered
 
 DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
 """Enough for torch (0.5 GB resident) and a small table; runs on a small CPU cluster."""
@@ -53,7 +54,16 @@ def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings, *, data: Da
     Where the data is mounted from counts, although it is in no key: a pod would wait for ever for a ConfigMap that was
     renamed before it started. So does the Secret that opens it.
     """
-    job, artifacts, data = step.stage.job(spec), settled_artifacts(spec, settings), step.stage.reads(spec, data)
+    data = step.stage.reads(spec, data)
+    address = [data.address] if data.address else []
+    runs = _runs(step.stage, spec, settings)
+    return short_hash([*runs, data.file, data.volume, *data.env_from, *address], length=8)
+
+
+@remembered(1024)
+def _runs(stage: Work, spec: ModelServiceSpec, settings: Settings) -> list[Any]:
+    """What spec and settings say of how the Job of a stage runs."""
+    job, artifacts = stage.job(spec), settled_artifacts(spec, settings)
     store = store_of(artifacts)
     runs = [plain(job.pods), job.timeout_seconds, job.max_restarts, store.choice, store.settings(artifacts)]
     if artifacts.encryption is not None:
@@ -62,8 +72,7 @@ def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings, *, data: Da
         runs += [job.workers, job.parallelism]
     if job.queue_name is not None:
         runs.append({"queueName": job.queue_name})
-    address = [data.address] if data.address else []
-    return short_hash([*runs, data.file, data.volume, *data.env_from, *address], length=8)
+    return runs
 
 
 def attempt_id(

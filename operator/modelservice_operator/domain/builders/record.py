@@ -14,6 +14,10 @@ from modelservice_operator.domain.records import (
     TemplateRevision,
 )
 from modelservice_operator.objects import Object
+from modelservice_operator.remembering import remembered
+
+_READ = 512
+"""Documents that are remembered: each stays as it is, and a ModelService at work is looked at many times."""
 
 
 def build_record(owner: Owner, revision: Revision) -> Object:
@@ -35,6 +39,7 @@ def build_record(owner: Owner, revision: Revision) -> Object:
     }
 
 
+@remembered(_READ)
 def parse_record(obj: Object) -> Revision:
     """The result that a ControllerRevision records.
 
@@ -77,6 +82,7 @@ def build_template(
     }
 
 
+@remembered(_READ)
 def parse_template(obj: Object) -> TemplateRevision:
     """The pod template that a ControllerRevision stores.
 

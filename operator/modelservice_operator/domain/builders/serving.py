@@ -49,6 +49,7 @@ from modelservice_operator.domain.names import canary_name, encoder_name
 from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
 from modelservice_operator.domain.stores import location_of, settled_artifacts
 from modelservice_operator.objects import Object
+from modelservice_operator.remembering import remembered
 
 DEFAULT_RESOURCES = {
     Engine.ONNX: {"requests": {"cpu": "100m", "memory": "160Mi"}, "limits": {"memory": "1Gi"}},
@@ -84,6 +85,7 @@ def server_image(engine: Engine, settings: Settings) -> str:
     return settings.trainer_image if engine is Engine.TORCH else settings.server_image
 
 
+@remembered(512)
 def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageRecord) -> str:
     """Hash of all that decides what a serving pod is, the operator and its images left out."""
     said = spec.serving.model_dump(mode="json", exclude=_NOT_OF_PODS, exclude_defaults=True)

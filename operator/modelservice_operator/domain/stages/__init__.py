@@ -9,6 +9,7 @@ from modelservice_operator.domain.stages.compare import Compare
 from modelservice_operator.domain.stages.compress import Compress
 from modelservice_operator.domain.stages.fetch import Fetch
 from modelservice_operator.domain.stages.train import Train
+from modelservice_operator.remembering import remembered
 
 __all__ = [
     "COMPARE",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 STAGES: tuple[Stage, ...] = (Train(), Fetch(), Compress())
+_PIPELINES = 1024
+"""Pipelines that are remembered: a pass asks more than once, and its spec comes again in the next one."""
+
 COMPARE: Work = Compare()
 """Follows them all, on the way to a promotion that asks for it; makes nothing that is served."""
 
@@ -47,6 +51,7 @@ def asked_stages(spec: ModelServiceSpec) -> tuple[Stage, ...]:
     return tuple(stage for stage in STAGES if stage.asked_for(spec))
 
 
+@remembered(_PIPELINES)
 def pipeline(spec: ModelServiceSpec, data_digest: str | None) -> tuple[Step, ...]:
     """The steps whose last result is to be served; none while the data is not known, since keys begin with it."""
     steps: list[Step] = []

@@ -1,0 +1,41 @@
+"""Results of pure functions, remembered by the very objects that they were made of.
+
+An object of the cache and a spec that was read are never changed: each stays the same one until a newer version takes
+its place, and comes again in every pass. To compare them by value would cost more than most of what is made of them.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar, TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
+R = TypeVar("R")
+
+
+def remembered(most: int) -> Callable[[Callable[[*Ts], R]], Callable[[*Ts], R]]:
+    """Decorate a pure function, whose results nobody changes; what it raises is not remembered.
+
+    Args:
+        most: results that are kept, with their arguments: those that were asked for last.
+    """
+
+    def decorate(make: Callable[[*Ts], R]) -> Callable[[*Ts], R]:
+        # The arguments live as long as their entry, so that no other object can have the identity of one.
+        kept: OrderedDict[tuple[int, ...], tuple[tuple[object, ...], R]] = OrderedDict()
+
+        @wraps(make)
+        def look(*args: *Ts) -> R:
+            identity = tuple(map(id, args))
+            if (found := kept.get(identity)) is not None:
+                kept.move_to_end(identity)
+                return found[1]
+            result = make(*args)
+            kept[identity] = args, result
+            if len(kept) > most:
+                kept.popitem(last=False)
+            return result
+
+        return look
+
+    return decorate
