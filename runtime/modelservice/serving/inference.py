@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from modelservice.modalities.errors import InputError
 from modelservice.serving.batch import Asker
@@ -18,6 +18,8 @@ LARGE_ANSWER: Final = 16 * 1024
 """Numbers from which an answer is rendered in a thread: a small body can carry 10,000 short rows."""
 LARGE_AT_ONCE: Final = 2
 """Large bodies that are decoded and parsed at once: JSON takes up to 25 times its bytes until it is refused."""
+
+Done = TypeVar("Done")
 
 
 class Parsing:
@@ -38,9 +40,11 @@ class Parsing:
         Raises:
             RequestError: the request is refused.
         """
-        if large:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, parse, *request)
-        return parse(*request)
+        return await self.start(parse, *request) if large else parse(*request)
+
+    def start(self, work: Callable[..., Done], *arguments: Any) -> asyncio.Future[Done]:
+        """Do what takes long in a thread."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
 class Inference:
