@@ -1,4 +1,4 @@
-"""Rows that may come compressed, as pictures do: decoding makes many bytes of few, and takes longer than all parsing."""
+"""Rows that may come compressed, as pictures do: decoding makes many bytes of few, and takes longer than parsing."""
 
 from abc import ABC, abstractmethod
 

@@ -17,6 +17,7 @@ from modelservice.serving.inference import Inference, Parsing
 from modelservice.serving.model import Compute
 from modelservice.serving.results import Results
 
+
 class DecodingInference(Inference):
     """The same for rows that may be compressed; those that are not go the same way.
 

@@ -19,7 +19,6 @@ from tests.unit.runtime.serving.talking import DEADLINE, connected
 
 from modelservice.modalities.image import requests
 from modelservice.modalities.image.pictures import decode_picture
-from modelservice.modalities.tensors import to_binary
 from modelservice.serving import calls
 from modelservice.serving.budget import Budget
 from modelservice.serving.core import Core, Models
