@@ -50,7 +50,7 @@ class DecodingInference(Inference):
             call = await self._parsing.start(self._decoded, call)
             return await super().compute(call, large=large, patience=patience)
 
-    def ask(self, call: Call[Any], asker: Asker) -> None:
+    def ask(self, call: Call[Any], asker: Asker, *, alone: bool = False) -> None:
         """See ``Inference``.
 
         Raises:
@@ -58,7 +58,7 @@ class DecodingInference(Inference):
         """
         size = check_decoded(self._encoder, call.rows, call.place)
         if not size:
-            super().ask(call, asker)
+            super().ask(call, asker, alone=alone)
             return
         counted = _Counted(asker, self._budget.hold())
         counted.held.add(size)

@@ -98,6 +98,6 @@ class Inference:
             return await asyncio.to_thread(call.render, results)
         return call.render(results)
 
-    def ask(self, call: Call[Rendered], asker: Asker) -> None:
-        """Queue a call that is not large, for who does not await; see ``Batcher.ask`` for what it raises."""
-        self._batcher.ask(call.rows, asker, timeout=call.timeout)
+    def ask(self, call: Call[Rendered], asker: Asker, *, alone: bool = False) -> None:
+        """Queue a call that is not large, for who does not await; see ``Batcher.ask``, also for what it raises."""
+        self._batcher.ask(call.rows, asker, timeout=call.timeout, alone=alone)

@@ -21,9 +21,14 @@ Asked = tuple[Core, Operation]
 
 
 class Direct:
-    """What is answered here, by path as a client writes it; shared by all connections."""
+    """What is answered here, by path as a client writes it; shared by all connections.
+
+    Attributes:
+        asked: requests of known heads so far, by which a connection tells whether others ask beside it.
+    """
 
     def __init__(self, models: Models, operations: Mapping[str, Asked]) -> None:
+        self.asked = 0
         self.models = models
         self._clock = models.common.clock
         self._operations = {path.encode(): one for path, one in operations.items() if not one[1].costly}
@@ -33,7 +38,7 @@ class Direct:
     def lines_of(self, headers: list[tuple[bytes, bytes]]) -> bytes:
         """Headers that all answers have, as they are sent; uvicorn makes another list of them each second."""
         if headers is not self._headers:
-            self._headers, self._lines = headers, b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._headers, self._lines = headers, header_lines(headers)
         return self._lines
 
     def admit(self, path: bytes, headers: Headers, respond: Respond, peer: Peer = UNKNOWN_PEER) -> "Exchange | None":
@@ -80,6 +85,11 @@ class Direct:
         return exchange
 
 
+def header_lines(headers: Headers) -> bytes:
+    """Headers as they are sent."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
 class Exchange:
     """One request and its answer, in the place of uvicorn's ``RequestResponseCycle``, of which it has what is used.
 
@@ -118,8 +128,8 @@ class Exchange:
     def set(self) -> None:
         """Wake nobody."""
 
-    def ask(self) -> None:
-        """Answer, now that the body is whole."""
+    def ask(self, *, alone: bool = False) -> None:
+        """Answer, now that the body is whole; at once, where it is alone, see ``Batcher.ask``."""
         self.more_body = False
         body, self.body = self.body, b""
         if self.refused is not None:
@@ -127,7 +137,7 @@ class Exchange:
             return
         try:
             self._call = self.operation.parse(body, self.arrival.header_length)
-            self.core.inference.ask(self._call, self)
+            self.core.inference.ask(self._call, self, alone=alone)
         except Exception as error:
             self._finish(to_answer(error))
 
