@@ -107,7 +107,7 @@ class Part(NamedTuple):
     request: Waiting
     rows: Rows
     start: int
-    count: int
+    size: int
 
     def answer(self, outcome: Results | Exception) -> None:
         """Tell the request what its rows gave, or what is wrong with them."""
@@ -135,7 +135,7 @@ class Batch:
     def __init__(self, parts: Sequence[Part]) -> None:
         """Args: at least one."""
         self._parts = parts
-        self._counts = [part.count for part in parts]
+        self._counts = [part.size for part in parts]
         self._compute = parts[0].request.compute
         self._rows: Rows = []
         self._encoded: Encoded | None = None

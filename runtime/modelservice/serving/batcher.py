@@ -268,7 +268,7 @@ class Batcher:
                 continue
             part = waiting.take(room)
             parts.append(part)
-            room -= part.count
+            room -= part.size
             if waiting.taken == waiting.count:
                 self._queue.popleft()
         self._rows -= self._size - room
