@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 BATCHES = (1, 8, 64)
-SECONDS = 0.3
+SECONDS = 0.1
 
 
 def run_echo(port: int, answer_bytes: int) -> int:
@@ -108,7 +108,7 @@ def run_fastapi(port: int, folder: str, *, threaded: bool) -> int:
 
 
 def run_engine(folder: str) -> int:
-    """For each line that comes, print the rows/s of our engine with one thread at its best batch size; no encoding."""
+    """For each line that comes, print the rows/s of our engine with one thread at each batch size; no encoding."""
     import numpy as np  # noqa: PLC0415
 
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415
@@ -116,14 +116,14 @@ def run_engine(folder: str) -> int:
     predictor = Predictor.load(folder)
     batches = [np.random.default_rng(0).random((rows, *predictor.shape), dtype=np.float32) for rows in BATCHES]
     for _ in sys.stdin:
-        best = 0.0
+        rates = []
         for features in batches:
             rows, started = 0, time.perf_counter()
             while (elapsed := time.perf_counter() - started) < SECONDS:
                 predictor.run(features)
                 rows += len(features)
-            best = max(best, rows / elapsed)
-        sys.stdout.write(json.dumps(best) + "\n")
+            rates.append(rows / elapsed)
+        sys.stdout.write(json.dumps(rates) + "\n")
         sys.stdout.flush()
     return 0
 

@@ -76,17 +76,17 @@ def engine_alone(folder: Path) -> Iterator["EngineAlone"]:
 
 
 class EngineAlone:
-    """Rows each second that our engine computes with one thread."""
+    """Rows each second that our engine computes with one thread, in batches of several sizes."""
 
     def __init__(self, asked: IO[str], answered: IO[str]) -> None:
         self._asked = asked
         self._answered = answered
 
-    def rate(self) -> float:
-        """Measure once."""
+    def rates(self) -> list[float]:
+        """Measure once, by size."""
         self._asked.write("\n")
         self._asked.flush()
-        return float(json.loads(self._answered.readline()))
+        return [float(rate) for rate in json.loads(self._answered.readline())]
 
 
 def cpu_seconds(pid: int) -> float:

@@ -1,32 +1,32 @@
 """An answer over HTTP, before any framework: what the front sends as it is and the application wraps."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-Headers = list[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 
+JSON_HEADERS: Final = ((b"content-type", b"application/json"),)
 INFERENCE_HEADER_LENGTH = b"inference-header-content-length"
 """Length in bytes of the JSON part of a body that continues with binary tensors (binary tensor extension)."""
 
 
 class Answer(NamedTuple):
-    """Status, headers and the whole body."""
+    """Status, headers without the length of the body, which who sends it adds, and the whole body."""
 
     status: int
     headers: Headers
     body: bytes
 
-
-def json_headers(body: bytes) -> Headers:
-    """Headers of a JSON body."""
-    return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    def all_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers, the length of the body last."""
+        return [*self.headers, (b"content-length", b"%d" % len(self.body))]
 
 
 def json_answer(payload: Any) -> Answer:
     """Status 200 with a JSON body; numpy arrays and scalars become numbers, float32 in its shortest form."""
-    body = orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Answer(200, json_headers(body), body)
+    return Answer(200, JSON_HEADERS, orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def binary_answer(header: bytes, tensors: list[bytes]) -> Answer:
@@ -34,7 +34,6 @@ def binary_answer(header: bytes, tensors: list[bytes]) -> Answer:
     body = b"".join((header, *tensors))
     headers = [
         (b"content-type", b"application/octet-stream"),
-        (b"content-length", b"%d" % len(body)),
         (INFERENCE_HEADER_LENGTH, b"%d" % len(header)),
     ]
     return Answer(200, headers, body)

@@ -33,15 +33,16 @@ class Asker(Protocol):
 
 
 class Waiting:
-    """A request in the queue: how many of its rows were taken, and what has been answered so far."""
+    """A request in the queue: its rows, how many of them were taken, and what has been answered so far."""
 
-    __slots__ = ("_answered", "_load", "asker", "begun", "compute", "rows", "taken", "told")
+    __slots__ = ("_answered", "_load", "asker", "begun", "compute", "count", "rows", "taken", "told")
 
     deadline: float | None = None
     """By the batcher's clock: when it is told that it is over; None where it said no time."""
 
     def __init__(self, rows: Rows, asker: Asker, compute: Compute, load: Load) -> None:
         self.rows = rows
+        self.count = len(rows)
         self.begun = load.begin()
         self._load = load
         self.compute = compute
@@ -63,10 +64,12 @@ class Waiting:
 
     def take(self, room: int) -> "Part":
         """The next rows, at most so many."""
-        start, rows = self.taken, len(self.rows)
-        self.taken = min(rows, start + room)
-        whole = self.taken - start == rows
-        return Part(self, self.rows if whole else self.rows[start : self.taken], start)
+        if self.count <= room and not self.taken:  # nearly all requests
+            self.taken = self.count
+            return Part(self, self.rows, 0, self.count)
+        start = self.taken
+        self.taken = min(self.count, start + room)
+        return Part(self, self.rows[start : self.taken], start, self.taken - start)
 
     def add(self, results: Results, start: int) -> None:
         """Take the answer to the rows from ``start``; the asker is told once all are answered.
@@ -75,7 +78,7 @@ class Waiting:
         """
         answered = self._answered = self._answered or {}  # nearly no request is answered in parts
         answered[start] = results
-        if sum(len(one) for one in answered.values()) == len(self.rows):
+        if sum(len(one) for one in answered.values()) == self.count:
             self.tell(Results.joined([answered[first] for first in sorted(answered)]))
 
 
@@ -99,11 +102,12 @@ class Limited(Waiting):
 
 
 class Part(NamedTuple):
-    """Rows of a request that are in one batch, and how many of its rows are before them."""
+    """Rows of a request that are in one batch, how many of its rows are before them, and how many they are."""
 
     request: Waiting
     rows: Rows
     start: int
+    size: int
 
     def answer(self, outcome: Results | Exception) -> None:
         """Tell the request what its rows gave, or what is wrong with them."""
@@ -131,7 +135,7 @@ class Batch:
     def __init__(self, parts: Sequence[Part]) -> None:
         """Args: at least one."""
         self._parts = parts
-        self._counts = [len(part.rows) for part in parts]
+        self._counts = [part.size for part in parts]
         self._compute = parts[0].request.compute
         self._rows: Rows = []
         self._encoded: Encoded | None = None

@@ -129,16 +129,18 @@ class Batcher:
         patience: int = 1,
         compute: Compute | None = None,
         timeout: float | None = None,
+        alone: bool = False,
     ) -> None:
         """Queue the rows of a request, at least one; more than a batch are computed in several.
 
         Args:
             rows: what the encoder takes.
-            asker: is given the answer in a later turn of the event loop.
+            asker: is given the answer, in a later turn of the event loop unless it is alone.
             patience: turns of the event loop, each some microseconds, in which nothing more comes before a batch that
                 is not full is computed; for transports that hand over one by one what arrived together.
             compute: what computes them, if not what computes all others; they share no batch with these.
             timeout: seconds after which the asker is given a TooLateError, and what was not computed is not.
+            alone: no company is expected, so that a batch need not wait for the next turn of the event loop.
 
         Raises:
             QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``, or the timeout.
@@ -154,6 +156,9 @@ class Batcher:
         else:
             self._queue.append(self._limited(rows, asker, compute or self._compute, timeout, wait))
         self._rows += len(rows)
+        if alone and self._timer is None and not (self._handed or self._delay):
+            self._compute_queue()
+            return
         if patience != self._patience:
             self._patience = max(self._patience, patience)
         if self._timer is None or not self._timer_is_due:
@@ -187,6 +192,10 @@ class Batcher:
             return
         self._timer = None
         self._patience = 1
+        self._compute_queue()
+
+    def _compute_queue(self) -> None:
+        """Compute what waits, as much as makes a batch."""
         parts = self._take()
         if not parts:  # all who waited have left
             self._busy_since = None
@@ -254,15 +263,15 @@ class Batcher:
             if parts and waiting.compute is not parts[0].request.compute:
                 break
             if waiting.told:  # it left, or another part of it failed
-                self._rows -= len(waiting.rows) - waiting.taken
+                self._rows -= waiting.count - waiting.taken
                 self._queue.popleft()
                 continue
             part = waiting.take(room)
             parts.append(part)
-            room -= len(part.rows)
-            self._rows -= len(part.rows)
-            if waiting.taken == len(waiting.rows):
+            room -= part.size
+            if waiting.taken == waiting.count:
                 self._queue.popleft()
+        self._rows -= self._size - room
         return parts
 
     def _deliver(self, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""How much of requests' bodies is held at once: however many clients send however slowly, memory has an end."""
+"""How much of requests is held at once: however many clients send however slowly, memory has an end."""
 
 from types import TracebackType
 from typing import Final, Self
@@ -7,9 +7,9 @@ from modelservice.serving.chain import MAX_BODY
 from modelservice.serving.errors import BusyError
 
 MAX_HELD: Final = 8 * MAX_BODY
-"""Bytes of bodies that are being read, wait or are computed, of all transports together.
+"""Bytes of bodies that are being read, wait or are computed, of all transports together; of pictures also decoded.
 
-Small ones are not counted, since a connection has one of them at a time, and connections are counted.
+Small bodies are not counted, since a connection has one of them at a time, and connections are counted.
 """
 
 

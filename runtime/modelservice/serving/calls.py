@@ -1,16 +1,23 @@
 """A request after parsing: rows for the model, and how the model's numbers become the answer."""
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from modelservice.modalities.base import Rows
+from modelservice.modalities.compressed import DecodingEncoder
 from modelservice.modalities.errors import InputError
+from modelservice.serving.chain import MAX_BODY
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.model import Compute
 from modelservice.serving.results import Results
 
 MAX_ROWS = 10_000
 """Rows of one request."""
+MAX_DECODED: Final = MAX_BODY
+"""Bytes of the rows of one request that come compressed: as many as numbers may have. One row may have more."""
+
+Place = Callable[[InputError], RequestError]
+"""Says an error of rows in a protocol's own words."""
 
 Rendered = TypeVar("Rendered")
 
@@ -27,7 +34,7 @@ class Call(NamedTuple, Generic[Rendered]):
     """
 
     rows: Rows
-    place: Callable[[InputError], RequestError]
+    place: Place
     render: Callable[[Results], Rendered]
     hypothetical: bool = False
     timeout: float | None = None
@@ -41,3 +48,34 @@ def check_rows(rows: int, place: str) -> None:
         raise RequestError(f"{place}: no rows; expected at least one")
     if rows > MAX_ROWS:
         raise TooLargeError(f"{place}: {rows} rows; at most {MAX_ROWS} in one request")
+
+
+def check_decoded(encoder: DecodingEncoder, rows: Rows, place: Place) -> int:
+    """How many bytes the rows of a request take once they are decoded; 0 where none is compressed.
+
+    Raises:
+        TooLargeError: they would take too many.
+    """
+    if not encoder.compressed(rows):
+        return 0
+    size, most = len(rows) * encoder.row_bytes, max(1, MAX_DECODED // encoder.row_bytes)
+    if len(rows) > most:
+        taken = f"{len(rows)} {encoder.compressed_noun} take {size} bytes once they are decoded"
+        said = f"{taken}; at most {MAX_DECODED} in one request: send {most}, or fewer"
+        raise TooLargeError(str(place(InputError(said))))
+    return size
+
+
+def decoded_rows(encoder: DecodingEncoder | None, rows: Rows, place: Place) -> Rows:
+    """Rows of which none is compressed; in a thread.
+
+    Raises:
+        RequestError: one of them cannot be decoded.
+        TooLargeError: see ``check_decoded``.
+    """
+    if encoder is None or not check_decoded(encoder, rows, place):
+        return rows
+    try:
+        return encoder.decoded(rows)
+    except InputError as error:
+        raise place(error) from None

@@ -9,6 +9,7 @@ from modelservice.contract.history import PastRevision
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching, Inputs, MissingColumns, UnknownColumns
 from modelservice.modalities.base import STRICT, Tolerance
+from modelservice.modalities.compressed import decoding
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.batcher import Batcher
@@ -23,6 +24,7 @@ from modelservice.serving.chain import (
     refuse_when_leaving,
 )
 from modelservice.serving.costs import Costs
+from modelservice.serving.decoding import DecodingInference
 from modelservice.serving.drift.monitor import Monitor
 from modelservice.serving.exposition import Exposition
 from modelservice.serving.inference import Inference, Parsing
@@ -137,6 +139,14 @@ class Core(NamedTuple):
         )
 
 
+def build_inference(model: ServedModel, batcher: Batcher, common: Common) -> Inference:
+    """What parses, queues and renders for a model, and decodes where its rows may be compressed."""
+    encoder, hypothetical = decoding(model.encoder), Computation(model)
+    if encoder is None:
+        return Inference(batcher, hypothetical, common.parsing)
+    return DecodingInference(batcher, hypothetical, common.parsing, encoder=encoder, budget=common.budget)
+
+
 def build_core(
     model: ServedModel,
     *,
@@ -171,7 +181,7 @@ def build_core(
             name=name,
             version=str(revision),
             chain=common.chain(metrics.record_request, name, model.digest),
-            inference=Inference(batcher, hypothetical=Computation(model), parsing=common.parsing),
+            inference=build_inference(model, batcher, common),
             metrics=metrics,
             monitor=monitor,
             costs=costs,

@@ -46,6 +46,4 @@ class Exposition(Collector):
 
     def render(self) -> Answer:
         """The page, in the Prometheus text format."""
-        body = generate_latest(self.registry)
-        headers = [(b"content-type", CONTENT_TYPE_LATEST.encode()), (b"content-length", b"%d" % len(body))]
-        return Answer(200, headers, body)
+        return Answer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), generate_latest(self.registry))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from modelservice.modalities.errors import InputError
 from modelservice.serving.batch import Asker
@@ -18,6 +18,8 @@ LARGE_ANSWER: Final = 16 * 1024
 """Numbers from which an answer is rendered in a thread: a small body can carry 10,000 short rows."""
 LARGE_AT_ONCE: Final = 2
 """Large bodies that are decoded and parsed at once: JSON takes up to 25 times its bytes until it is refused."""
+
+Done = TypeVar("Done")
 
 
 class Parsing:
@@ -38,13 +40,11 @@ class Parsing:
         Raises:
             RequestError: the request is refused.
         """
-        if large:
-            return await self.aside(parse, *request)
-        return parse(*request)
+        return await self.start(parse, *request) if large else parse(*request)
 
-    def aside(self, parse: Callable[..., Call[Rendered]], *request: Any) -> asyncio.Future[Call[Rendered]]:
-        """The same in a thread, for who does not await; cancelled, it is not begun."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, parse, *request)
+    def start(self, work: Callable[..., Done], *arguments: Any) -> asyncio.Future[Done]:
+        """Do what takes long in a thread, for who may not await; cancelled, it is not begun."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
 class Inference:
@@ -99,9 +99,9 @@ class Inference:
         return call.render(results)
 
     def parse_aside(self, parse: Callable[..., Call[Rendered]], *request: Any) -> asyncio.Future[Call[Rendered]]:
-        """See ``Parsing.aside``."""
-        return self._parsing.aside(parse, *request)
+        """Parse in a thread, for who does not await; see ``Parsing.start``."""
+        return self._parsing.start(parse, *request)
 
-    def ask(self, call: Call[Rendered], asker: Asker) -> None:
-        """Queue a call that needs no thread of its own, for who does not await; raises what ``Batcher.ask`` does."""
-        self._batcher.ask(call.rows, asker, timeout=call.timeout)
+    def ask(self, call: Call[Rendered], asker: Asker, *, alone: bool = False) -> None:
+        """Queue a call that was parsed, for who does not await; see ``Batcher.ask``, also for what it raises."""
+        self._batcher.ask(call.rows, asker, timeout=call.timeout, alone=alone)

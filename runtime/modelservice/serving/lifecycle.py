@@ -16,17 +16,14 @@ class Lifecycle:
     """
 
     def __init__(self) -> None:
+        self.draining = False
         self.leaving = False
         self._drained = asyncio.Event()
         self._left = asyncio.Event()
 
-    @property
-    def draining(self) -> bool:
-        """Whether the server asks for no requests any more."""
-        return self._drained.is_set()
-
     def drain(self) -> None:
         """Ask for no requests from now on; to be called on the event loop."""
+        self.draining = True
         self._drained.set()
 
     async def drained(self) -> None:
@@ -36,7 +33,7 @@ class Lifecycle:
     def leave(self) -> None:
         """Take nothing new from now on; to be called on the event loop."""
         self.leaving = True
-        self._drained.set()
+        self.drain()
         self._left.set()
 
     async def left(self) -> None:

@@ -12,6 +12,7 @@ from modelservice.inference.engine import Differentiable, Engine
 from modelservice.inference.explaining.tree_file import NoTreesError
 from modelservice.inference.explaining.tree_paths import TreePaths
 from modelservice.modalities.base import Encoder, Features, Rows
+from modelservice.modalities.compressed import decoding
 from modelservice.modalities.shared import asking
 from modelservice.serving.errors import EncoderBusyError, EncoderError, EncoderLateError, RequestError
 from modelservice.tasks.base import Array, ServedTask
@@ -242,7 +243,8 @@ def unlike_by_row(model: ServedModel, rows: Rows, kind: ColumnKind) -> list[list
 
 def example_rows(model: ServedModel, count: int) -> Rows:
     """The model's own example so many times."""
-    rows = model.encoder.from_instances([model.encoder.example()])
+    rows, encoder = model.encoder.from_instances([model.encoder.example()]), decoding(model.encoder)
+    rows = rows if encoder is None else encoder.decoded(rows)
     return rows * count if isinstance(rows, list) else np.repeat(rows, count, axis=0)
 
 

@@ -43,6 +43,12 @@ class EmbeddedImageEncoder(AskingEncoder, ImageRequests):
         """See ``AskingEncoder``."""
         return EmbeddedImageEncoder(self._embedded, embed)
 
+    @property
+    def row_bytes(self) -> int:
+        """See ``DecodingEncoder``: grey images are sent in equal channels."""
+        images = self._embedded.images
+        return images.height * images.width * self._embedded.channels
+
     def sent(self, rows: Rows) -> SentRows:
         """See ``AskingEncoder``."""
         images = self.images(rows)

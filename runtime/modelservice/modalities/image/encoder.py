@@ -1,5 +1,6 @@
 """The serving side of images."""
 
+import math
 from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any, Final
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from modelservice.contract.signature import Input
 from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
+from modelservice.modalities.compressed import DecodingEncoder
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.image.parts import ImageParts
 from modelservice.modalities.image.pictures import write_picture
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
-from modelservice.modalities.image.requests import BASE64, RequestReader
+from modelservice.modalities.image.requests import BASE64, RequestReader, count_pictures
 from modelservice.modalities.parts import WHOLE_PARTS, PartOptions
 from modelservice.modalities.tensors import Tensor
 
@@ -22,8 +24,10 @@ MOST_NUMBERS: Final = 2**12
 """Of an example that is no picture."""
 
 
-class ImageRequests:
+class ImageRequests(DecodingEncoder):
     """Reads requests for images; immutable and safe to share between threads."""
+
+    compressed_noun = "pictures"
 
     def __init__(self, preprocessing: ImagePreprocessing) -> None:
         self.inputs: tuple[Input, ...] = (preprocessing.input,)
@@ -33,6 +37,19 @@ class ImageRequests:
     def images(self, rows: Rows) -> NDArray[Any]:
         """Images as ``from_*`` give them, those of several requests too: [rows, h, w, c], uint8 or float32."""
         return rows if isinstance(rows, np.ndarray) else self._requests.from_frame(rows)
+
+    @property
+    def row_bytes(self) -> int:
+        """See ``DecodingEncoder``."""
+        return math.prod(self._preprocessing.row_shape)
+
+    def compressed(self, rows: Rows) -> int:
+        """See ``DecodingEncoder``."""
+        return 0 if isinstance(rows, np.ndarray) else count_pictures(rows)
+
+    def decoded(self, rows: Rows) -> Rows:
+        """See ``DecodingEncoder``."""
+        return self.images(rows)
 
     def example(self) -> Any:
         """A plain image of the channels' means; never a real one. A large one is a picture, if a picture can hold it.

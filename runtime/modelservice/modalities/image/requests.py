@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice.modalities.base import Rows
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.image.pictures import CHANNELS, MAX_PIXELS, PictureError, decode_base64, decode_picture
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
@@ -19,7 +20,7 @@ Images = NDArray[Any]
 BASE64 = "b64"
 """TensorFlow Serving's key of binary values in JSON."""
 MAX_DECODED = 2**28
-"""Values of all pictures of one request: a few bytes of PNG hold many equal pixels."""
+"""Pixels of all pictures of one request, before they are scaled: a few bytes of PNG hold many equal ones."""
 _LARGEST = 255
 _SMALLEST, _LARGEST_WHOLE = -(2**63), 2**64 - 1
 
@@ -39,16 +40,17 @@ class RequestReader:
         """Whether an image may come as a PNG or JPEG."""
         return self._bytes and self._full[-1] in CHANNELS
 
-    def from_instances(self, instances: list[Any]) -> Images:
-        """Images as nested arrays, as a PNG or JPEG or ``{"b64": ...}`` of one, or any in an object under its name."""
-        values = [self._unwrapped(instance) for instance in instances]
-        pictures = sum(isinstance(value, dict | bytes) for value in values)
-        if not pictures:
-            return self._nested(values)
-        self._check_pictures(pictures)
-        return np.stack([self._one(row, value, of=pictures) for row, value in enumerate(values)])
+    def from_instances(self, instances: list[Any]) -> Rows:
+        """Images as nested arrays, as a PNG or JPEG or ``{"b64": ...}`` of one, or any in an object under its name.
 
-    def from_inputs(self, inputs: Any) -> Images:
+        Where there are pictures they stay what they are, ``bytes`` of a list.
+        """
+        values = [self._unwrapped(instance) for instance in instances]
+        if not any(isinstance(value, dict | bytes) for value in values):
+            return self._nested(values)
+        return [self._one(row, value) for row, value in enumerate(values)]
+
+    def from_inputs(self, inputs: Any) -> Rows:
         """Images as one tensor, or as an object that holds it under its name."""
         named = isinstance(inputs, dict)
         if named and set(inputs) != {self._name}:
@@ -59,7 +61,7 @@ class RequestReader:
             raise InputError(f"must be an array of images, not {describe(images)}", column=column)
         return self.from_instances(images)
 
-    def from_tensors(self, tensors: Sequence[Tensor]) -> Images:
+    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
         """One tensor of numbers [rows, h, w] or [rows, h, w, c], or of PNG and JPEG (BYTES [rows])."""
         if len(tensors) > 1:
             raise InputError(f"is one too many; expected one tensor, {self._name}", tensor=1)
@@ -83,8 +85,9 @@ class RequestReader:
             return self._array(frame)
         if not isinstance(frame, list | tuple):
             raise InputError(f"a {type(frame).__name__} is neither an array nor a list of images")
+        pictures = count_pictures(frame)
         images = [
-            self._decoded(row, image, of=len(frame)) if isinstance(image, bytes) else image
+            self._decoded(row, self._picture(row, image), of=pictures) if isinstance(image, bytes) else image
             for row, image in enumerate(frame)
         ]
         return self._nested([image if isinstance(image, list) else np.asarray(image) for image in images])
@@ -123,14 +126,14 @@ class RequestReader:
             return None
         return images.reshape(len(values), *self._full) if images.max() > 1 else None
 
-    def _one(self, row: int, value: Any, *, of: int = 1) -> Images:
-        """One image, float32 or uint8 [h, w, c]; ``of`` so many pictures in the request."""
+    def _one(self, row: int, value: Any) -> Images | bytes:
+        """One image, float32 or uint8 [h, w, c], or a picture."""
         if isinstance(value, bytes):
-            return self._decoded(row, value, of=of)
+            return self._picture(row, value)
         if isinstance(value, dict):
             if value.keys() != {BASE64}:
                 raise InputError(f"is an object, of which only {{{BASE64!r}: ...}} is an image", row=row)
-            return self._decoded(row, value[BASE64], of=of)
+            return self._picture(row, value[BASE64])
         if not isinstance(value, list | np.ndarray):
             expected = f"nested arrays of shape {list(self._shape)}, or {{{BASE64!r}: ...}} of a PNG or JPEG"
             raise InputError(f"{describe(value)} is not an image; expected {expected}", row=row)
@@ -151,21 +154,22 @@ class RequestReader:
             raise InputError(f"the array has shape {list(images.shape)}; expected {self._expected('rows')}")
         return self._checked(images.reshape(len(images), *self._full))
 
-    def _pictures(self, tensor: Tensor) -> Images:
+    def _pictures(self, tensor: Tensor) -> Rows:
         if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
             raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=0, part="shape")
-        if not len(tensor.values):
-            return self._nested([])
-        self._check_pictures(len(tensor.values))
-        return np.stack(
-            [self._decoded(row, value, of=len(tensor.values), tensor=0) for row, value in enumerate(tensor.values)]
-        )
+        return [self._picture(row, value, tensor=0) for row, value in enumerate(tensor.values)]
 
-    def _check_pictures(self, count: int) -> None:
-        """Refuse more pictures than fit into memory, before the first is inflated."""
-        most = MAX_DECODED // math.prod(self._full)
-        if count > most:
-            raise InputError(f"{count} pictures of {list(self._shape)} are too many for one request; at most {most}")
+    def _picture(self, row: int, value: Any, *, tensor: int | None = None) -> bytes:
+        """The content of a picture, which came as it is or in base64."""
+        if not self._bytes:
+            message = (
+                "is a picture, and this model was trained on FP32 values, whose scale no picture has: send numbers"
+            )
+            raise InputError(message, row=row, tensor=tensor)
+        try:
+            return value if isinstance(value, bytes) else decode_base64(value)
+        except PictureError as error:
+            raise InputError(str(error), row=row, tensor=tensor) from None
 
     def _numbers(self, values: Any) -> NDArray[Any]:
         """Flat values of a tensor; what is missing, or no number of 64 bits, is named."""
@@ -178,20 +182,14 @@ class RequestReader:
                 raise InputError(f"{describe(value)} is not a value of an image", row=row, tensor=0)
         return np.asarray(values, dtype=np.float64)
 
-    def _decoded(self, row: int, value: Any, *, of: int, tensor: int | None = None) -> Images:
+    def _decoded(self, row: int, content: bytes, *, of: int) -> Images:
         """A picture, of so many in the request: together they have no more pixels than fit into memory."""
-        if not self._bytes:
-            message = (
-                "is a picture, and this model was trained on FP32 values, whose scale no picture has: send numbers"
-            )
-            raise InputError(message, row=row, tensor=tensor)
         height, width, channels = self._full
         most = min(MAX_PIXELS, MAX_DECODED // of) if self._scaled else None
         try:
-            content = value if isinstance(value, bytes) else decode_base64(value)
             return decode_picture(content, height=height, width=width, channels=channels, scalable=most)
         except PictureError as error:
-            raise InputError(str(error), row=row, tensor=tensor) from None
+            raise InputError(str(error), row=row) from None
 
     def _checked(self, images: NDArray[Any], *, first: int = 0) -> Images:
         """Images in the type of the model; ``first`` is the number of the first, for messages."""
@@ -226,6 +224,11 @@ class RequestReader:
 
     def _expected(self, rows: str) -> str:
         return f"[{', '.join([rows, *map(str, self._shape)])}]"
+
+
+def count_pictures(rows: Sequence[Any]) -> int:
+    """How many of the rows are pictures, not decoded yet."""
+    return sum(isinstance(row, bytes) for row in rows)
 
 
 def _first_row(wrong: NDArray[np.bool_]) -> int:

@@ -41,7 +41,6 @@ def render_page(core: Core, names: Sequence[str]) -> Answer:
     body = _template().render(**facts, pictures=pictures, pictures_left=left).encode()
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-length", b"%d" % len(body)),
         (b"content-security-policy", _policy().encode()),
         (b"cache-control", b"no-store"),
         (b"referrer-policy", b"no-referrer"),

@@ -259,10 +259,10 @@ def as_floats(values: Any) -> NDArray[np.float64]:
     return array.astype(np.float64, copy=False)
 
 
+@np.errstate(over="ignore")
 def scale(values: NDArray[np.float64], mean: Any, factor: Any) -> NDArray[np.float64]:
     """(values - mean) * factor; what is too large becomes infinite."""
-    with np.errstate(over="ignore"):
-        return np.asarray((values - mean) * factor)
+    return np.asarray((values - mean) * factor)
 
 
 def extent_of(scaled: NDArray[np.float64]) -> float:

@@ -18,7 +18,7 @@ from modelservice.modalities.tensors import (
     from_binary,
     from_json,
 )
-from modelservice.serving.answer import Answer, binary_answer, json_headers
+from modelservice.serving.answer import JSON_HEADERS, Answer, binary_answer
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
 from modelservice.serving.members import check_parameters, check_tensors_members
@@ -98,7 +98,7 @@ class RestCodec:
         else:
             outputs = self._outputs_of(results, wanted, tensors)
         head = b'%b"outputs":[%b]%b}' % (self._start, outputs, tail)
-        return binary_answer(head, tensors) if tensors else Answer(200, json_headers(head), head)
+        return binary_answer(head, tensors) if tensors else Answer(200, JSON_HEADERS, head)
 
     def _write_lone(self, raw: Array) -> list[bytes]:
         """All outputs of each row, as of a request of that row alone."""

@@ -11,12 +11,13 @@ from modelservice.inference.explaining.question import EVALUATIONS, Question, un
 from modelservice.inference.explaining.slopes import METHODS
 from modelservice.inference.explaining.tree_paths import TREE_PATHS, TreePaths
 from modelservice.modalities.base import STRICT, Rows, Tolerance
+from modelservice.modalities.compressed import decoding
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.parts import MAX_PATCH, PartOptions, Parts
 from modelservice.modalities.tensors import describe, listed
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.asked import read_asked
-from modelservice.serving.calls import MAX_ROWS, Call
+from modelservice.serving.calls import MAX_ROWS, Call, decoded_rows
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.members import ROWS
 from modelservice.serving.model import Paths, ServedModel, Slopes
@@ -42,6 +43,7 @@ class Explanations:
         self._unsaid = {} if method is None else {METHOD: method}
         self._tolerance = tolerance
         self._encoder = model.encoder
+        self._decoding = decoding(model.encoder)
         self._signature = model.signature
         self._read = body_reader(model.signature, _MEMBERS)
         self._labels = model.signature.labels
@@ -72,6 +74,7 @@ class Explanations:
         options = self._options(document)
         asked = read_asked(document, self._tolerance)
         rows, place_in = read_rows(document, self._encoder, asked.tolerance)
+        rows = decoded_rows(self._decoding, rows, place_in)
         method = document.get(METHOD, self._methods.names[0])
         try:
             self._methods.check(method, label)

@@ -8,14 +8,13 @@ from modelservice.contract.signature import Signature
 from modelservice.modalities.base import Encoder, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import describe
-from modelservice.serving.calls import check_rows
+from modelservice.serving.calls import Place, check_rows
 from modelservice.serving.errors import RequestError
 from modelservice.serving.members import check_rows_members
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.uploads import INSTANCES, parse_object_or_upload, takes_pictures
 
 INPUTS: Final = "inputs"
-Place = Callable[[InputError], RequestError]
 _EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
 
 

@@ -17,7 +17,7 @@ import orjson
 from modelservice.contract.signature import Output
 from modelservice.modalities.base import STRICT, Encoder, Tolerance
 from modelservice.modalities.tensors import BYTES
-from modelservice.serving.answer import Answer, json_answer, json_headers
+from modelservice.serving.answer import JSON_HEADERS, Answer, json_answer
 from modelservice.serving.asked import Asked, read_asked, tell
 from modelservice.serving.calls import Call
 from modelservice.serving.members import ROWS
@@ -37,6 +37,7 @@ class Predictions:
 
     def __init__(self, model: ServedModel, tolerance: Tolerance = STRICT) -> None:
         self._tolerance = tolerance
+        self._asked = read_asked({}, tolerance)
         self._model = model
         self._encoder: Encoder = model.encoder
         self._read = body_reader(model.signature, ROWS)
@@ -57,8 +58,10 @@ class Predictions:
             RequestError: with the place, such as ``instances[3]: the text 'x' is not a row``.
         """
         document = self._read(body)
-        check_signature(document.get("signature_name", ""))
-        asked = read_asked(document, self._tolerance)
+        asked = self._asked
+        if len(document) > 1:
+            check_signature(document.get("signature_name", ""))
+            asked = read_asked(document, self._tolerance)
         rows, place = read_rows(document, self._encoder, asked.tolerance)
         render = self._render_rows if INSTANCES in document else self._render_columns
         call = Call(rows, place, render, timeout=asked.timeout)
@@ -67,12 +70,12 @@ class Predictions:
     def _render_with_told(self, call: Call[Answer], asked: Asked, results: Results) -> Answer:
         told = orjson.dumps(tell(self._model, call.rows, asked))
         body = b"%b,%b" % (call.render(results).body[:-1], told[1:])
-        return Answer(200, json_headers(body), body)
+        return Answer(200, JSON_HEADERS, body)
 
     def _render_rows(self, results: Results) -> Answer:
         rows: list[bytes] = results.rows(self._write_rows)
         body = b'{"predictions":[%b]}' % b",".join(rows)
-        return Answer(200, json_headers(body), body)
+        return Answer(200, JSON_HEADERS, body)
 
     def _write_rows(self, raw: Array) -> list[bytes]:
         # All numbers of an output are written by one call; what stands around them is the same in each row.

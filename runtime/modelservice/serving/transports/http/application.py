@@ -144,9 +144,9 @@ def _title(models: Models) -> dict[str, str]:
 
 
 def to_response(answer: Answer) -> Response:
-    """Wrap an answer, headers unchanged."""
+    """Wrap an answer."""
     response = Response(content=answer.body, status_code=answer.status)
-    response.raw_headers = answer.headers
+    response.raw_headers = answer.all_headers()
     return response
 
 
@@ -204,7 +204,7 @@ def _add_front_page(app: Application, models: Models, documented: list[Operation
         "pages": [*pages, "/metrics", "/docs", "/openapi.json"],
     }
     answer = json_answer(links)
-    answer.headers.append((b"vary", b"accept"))
+    answer = answer._replace(headers=(*answer.headers, (b"vary", b"accept")))
 
     async def endpoint(request: Request) -> Response:
         if "text/html" not in request.headers.get("accept", ""):

@@ -19,11 +19,11 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from modelservice.serving.answer import Answer
+from modelservice.serving.answer import JSON_HEADERS, Answer
 from modelservice.serving.callers import UNKNOWN_PEER, Peer, names_of
 from modelservice.serving.chain import MAX_HEADER_BYTES, UNMATCHED, Arrival
 from modelservice.serving.errors import BusyError, ClientLeftError, HeadersTooLargeError, RequestError, TooSlowError
-from modelservice.serving.transports.http.direct import Direct, Exchange
+from modelservice.serving.transports.http.direct import Direct, Exchange, header_lines
 from modelservice.serving.transports.http.errors import to_answer
 from modelservice.serving.transports.http.front import ENDED, PEER, Front
 from modelservice.serving.transports.http.known import KnownHead
@@ -35,6 +35,8 @@ LESSONS: Final = 8
 """Requests from which a connection learns what heads it gets; a client may write a new one each time."""
 PIECE: Final = 8 * 1024
 """Bytes that are parsed at once: requests in what follows wait, unparsed, until those before them are answered."""
+
+_JSON_LINES: Final = header_lines(JSON_HEADERS)
 
 
 class InferenceConnection(HttpToolsProtocol):
@@ -54,6 +56,7 @@ class InferenceConnection(HttpToolsProtocol):
         self._is_between = True
         self._known: KnownHead | None = None
         self._lessons = LESSONS
+        self._asked = -1
         self._owed: tuple[Owed | None, int, int] = (Owed.HEAD, 0, 0)
         self._since = self.loop.time()
         self._farewell: RequestError | None = None
@@ -141,7 +144,10 @@ class InferenceConnection(HttpToolsProtocol):
             return False
         self._begun += 1
         self.cycle = self._answering = exchange
-        exchange.ask()
+        direct = self._direct
+        alone = direct.asked == self._asked  # no other connection since this one
+        direct.asked = self._asked = direct.asked + 1
+        exchange.ask(alone=alone)
         return True
 
     def _parse(self, data: bytes) -> None:
@@ -305,10 +311,15 @@ class InferenceConnection(HttpToolsProtocol):
             )
 
     def _write(self, answer: Answer, *, keep_alive: bool) -> None:
-        content = [STATUS_LINE[answer.status], self._direct.lines_of(self.server_state.default_headers)]
-        for name, value in answer.headers:
-            content += (name, b": ", value, b"\r\n")
-        content += (b"\r\n" if keep_alive else b"connection: close\r\n\r\n", answer.body)
+        status, headers, body = answer
+        content = (
+            STATUS_LINE[status],
+            self._direct.lines_of(self.server_state.default_headers),
+            _JSON_LINES if headers is JSON_HEADERS else header_lines(headers),
+            b"content-length: %d\r\n" % len(body),
+            b"\r\n" if keep_alive else b"connection: close\r\n\r\n",
+            body,
+        )
         self.transport.write(b"".join(content))
         if not keep_alive:
             self.transport.close()

@@ -27,9 +27,14 @@ Asked = tuple[Core, Operation]
 
 
 class Direct:
-    """What is answered here, by path as a client writes it; shared by all connections."""
+    """What is answered here, by path as a client writes it; shared by all connections.
+
+    Attributes:
+        asked: requests of known heads so far, by which a connection tells whether others ask beside it.
+    """
 
     def __init__(self, models: Models, operations: Mapping[str, Asked]) -> None:
+        self.asked = 0
         self.models = models
         self._clock = models.common.clock
         self._operations = {path.encode(): one for path, one in operations.items() if not one[1].costly}
@@ -39,7 +44,7 @@ class Direct:
     def lines_of(self, headers: list[tuple[bytes, bytes]]) -> bytes:
         """Headers that all answers have, as they are sent; uvicorn makes another list of them each second."""
         if headers is not self._headers:
-            self._headers, self._lines = headers, b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._headers, self._lines = headers, header_lines(headers)
         return self._lines
 
     def admit(self, path: bytes, headers: Headers, respond: Respond, peer: Peer = UNKNOWN_PEER) -> "Exchange | None":
@@ -84,6 +89,11 @@ class Direct:
         exchange = Exchange(head.core, head.operation, arrival, started, respond)
         exchange.add(body)
         return exchange
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Headers as they are sent."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
 class Exchange:
@@ -146,8 +156,8 @@ class Exchange:
         else:
             self._body.append(part)
 
-    def ask(self) -> None:
-        """Answer, now that the body is whole."""
+    def ask(self, *, alone: bool = False) -> None:
+        """Answer, now that the body is whole; at once, where it is alone, see ``Batcher.ask``."""
         self.more_body = False
         if self.refused is not None:
             self._finish(self.refused)
@@ -156,7 +166,7 @@ class Exchange:
         self._body.clear()
         try:
             if self._held is None:
-                self._submit(parse(body, head))
+                self._submit(parse(body, head), alone=alone)
             else:
                 self._parsing = self.core.inference.parse_aside(parse, body, head)
                 self._parsing.add_done_callback(self._parsed)
@@ -173,9 +183,9 @@ class Exchange:
         except Exception as error:
             self._finish(to_answer(error))
 
-    def _submit(self, call: Call[Answer]) -> None:
+    def _submit(self, call: Call[Answer], *, alone: bool = False) -> None:
         self._call = call
-        self.core.inference.ask(call, self)
+        self.core.inference.ask(call, self, alone=alone)
 
     def end(self, error: RequestError) -> None:
         """The request will never be whole: its connection ends, for this reason."""

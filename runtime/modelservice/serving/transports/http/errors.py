@@ -4,7 +4,7 @@ import math
 
 import orjson
 
-from modelservice.serving.answer import Answer, json_headers
+from modelservice.serving.answer import JSON_HEADERS, Answer
 from modelservice.serving.errors import (
     RequestError,
     UnauthenticatedError,
@@ -32,4 +32,4 @@ def to_answer(error: BaseException) -> Answer:
 def error_answer(status: int, error: RequestError, *headers: Header) -> Answer:
     """An error body."""
     body = orjson.dumps({"error": message_of(error)})
-    return Answer(status, [*json_headers(body), *headers], body)
+    return Answer(status, (*JSON_HEADERS, *headers), body)

@@ -89,6 +89,5 @@ class Front:
 
 async def send_answer(answer: Answer, send: Send) -> None:
     """Send an answer as ASGI messages."""
-    status, headers, body = answer
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.all_headers()})
+    await send({"type": "http.response.body", "body": answer.body})

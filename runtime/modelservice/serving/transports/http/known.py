@@ -24,6 +24,8 @@ class KnownHead(NamedTuple):
     core: Core
     operation: Operation
     arrival: Arrival
+    before_size: int
+    after_size: int
 
     @classmethod
     def of(cls, data: bytes, core: Core, operation: Operation, arrival: Arrival) -> Self | None:
@@ -40,20 +42,19 @@ class KnownHead(NamedTuple):
         if len(lengths) != 1 or len(data) - end != arrival.length:
             return None
         start, stop = lengths[0].span(1)
-        return cls(data[:start], data[stop:end], core, operation, arrival)
+        return cls(data[:start], data[stop:end], core, operation, arrival, start, end - stop)
 
     def read(self, data: bytes) -> tuple[Arrival, bytes] | None:
         """The headers and the body of a request; None where the data is anything but this head and a whole body."""
         if not data.startswith(self.before):
             return None
-        start = len(self.before)
-        stop = data.find(self.after, start, start + _MAX_DIGITS + len(self.after))
-        digits = data[start:stop]
-        if stop < 0 or not digits.isdigit():
+        start = self.before_size
+        stop = data.find(self.after, start, start + _MAX_DIGITS + self.after_size)
+        if stop < 0:
             return None
-        end = stop + len(self.after)
-        length = len(data) - end
-        if int(digits) != length or length > LARGE_BODY:
+        end = stop + self.after_size
+        length, digits = len(data) - end, data[start:stop]
+        if digits != b"%d" % length or length > LARGE_BODY:
             return None
         arrival = self.arrival
         return arrival if arrival.length == length else arrival.resized(digits), data[end:]

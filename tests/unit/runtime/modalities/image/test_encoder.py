@@ -105,7 +105,7 @@ def test_floats_are_taken_as_they_are() -> None:
 def test_a_jpeg_is_close_to_what_it_was_made_of() -> None:
     flat = np.full((4, 6), 130, dtype=np.uint8)
     encoder = ImageEncoder(GREY)
-    rows = encoder.from_instances([b64(picture(flat, "JPEG", quality=95))])
+    rows = encoder.decoded(encoder.from_instances([b64(picture(flat, "JPEG", quality=95))]))
     np.testing.assert_allclose(rows, 130, atol=3)
 
 
@@ -206,21 +206,22 @@ CLEAR = np.zeros((4, 6, 4), dtype=np.uint8)
     ],
 )
 def test_the_first_wrong_image_is_named(instances: Any, text: str) -> None:
+    encoder = ImageEncoder(GREY)
     with pytest.raises(InputError) as caught:
-        ImageEncoder(GREY).from_instances(instances)
+        encoder.encode(encoder.from_instances(instances))
     assert str(caught.value).startswith(text)
 
 
-@pytest.mark.parametrize("by", ["from_instances", "from_tensors"])
-def test_more_pictures_than_fit_into_memory_are_refused_before_one_is_inflated(
-    monkeypatch: pytest.MonkeyPatch, by: str
-) -> None:
-    monkeypatch.setattr(requests, "MAX_DECODED", 3 * 24)
-    monkeypatch.setattr(requests, "decode_picture", lambda *_, **__: pytest.fail("inflated"))
-    encoded = [b64(picture(IMAGES[0]))] * 4
-    given_rows = encoded if by == "from_instances" else [tensor("BYTES", (4,), [one["b64"] for one in encoded])]
-    with pytest.raises(InputError, match=r"4 pictures of \[4, 6\] are too many for one request; at most 3"):
-        getattr(ImageEncoder(GREY), by)(given_rows)
+def test_pictures_stay_what_they_are_until_somebody_decodes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, content = ImageEncoder(GREY), picture(IMAGES[0])
+    with monkeypatch.context() as patching:
+        patching.setattr(requests, "decode_picture", lambda *_, **__: pytest.fail("decoded"))
+        by_row = encoder.from_instances([IMAGES[1].tolist(), b64(content)])
+        by_tensor = encoder.from_tensors([tensor("BYTES", (2,), [content, b64encode(content).decode()])])
+    assert [encoder.compressed(rows) for rows in (by_row, by_tensor, encoder.from_instances([GOOD]))] == [1, 2, 0]
+    assert by_tensor == [content, content]
+    assert encoder.compressed(encoder.decoded(by_row)) == 0
+    assert np.asarray(encoder.decoded(by_row)).nbytes == 2 * encoder.row_bytes
 
 
 def test_a_picture_for_a_model_of_floats_is_refused() -> None:
@@ -230,8 +231,9 @@ def test_a_picture_for_a_model_of_floats_is_refused() -> None:
 
 def test_a_picture_for_a_model_of_other_channels_is_refused() -> None:
     two = GREY.model_copy(update={"channels": 2, "channel_axis": True, "mean": (0.0, 0.0), "std": (1.0, 1.0)})
+    encoder = ImageEncoder(two)
     with pytest.raises(InputError, match="a picture has 1, 3 or 4 channels, and this model takes 2: send numbers"):
-        ImageEncoder(two).from_instances([b64(picture(IMAGES[0]))])
+        encoder.encode(encoder.from_instances([b64(picture(IMAGES[0]))]))
 
 
 @pytest.mark.parametrize(

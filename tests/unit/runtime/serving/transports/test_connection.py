@@ -28,6 +28,7 @@ from tests.unit.runtime.serving.talking import (
 
 from modelservice.contract.serving import Batching
 from modelservice.serving.answer import Answer
+from modelservice.serving.batcher import Batcher
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.costs import Costs
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_AT_ONCE, LARGE_BODY
@@ -216,6 +217,32 @@ async def test_a_head_that_was_parsed_before_is_known_again() -> None:
         writer.close()
 
 
+async def test_who_asks_alone_is_answered_without_waiting_for_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others that ask in between make company likely: then requests wait for a turn of the event loop as ever."""
+    core, waited = core_of(numeric_model()), 0
+    schedule = Batcher._schedule
+
+    def wait(self: Batcher) -> None:
+        nonlocal waited
+        waited += 1
+        schedule(self)
+
+    monkeypatch.setattr(Batcher, "_schedule", wait)
+
+    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[bytes, int]:
+        before = waited
+        writer.write(request())
+        return await reader.readuntil(b"}]}"), waited - before
+
+    async with listening(InferenceConnection, core=core) as (port, _):
+        first, second = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        answers = [await ask(*who) for who in (first, first, first, first, second, second, second, first, first)]
+        for _, writer in (first, second):
+            writer.close()
+    assert {answer for answer, _ in answers} == {answers[0][0]}
+    assert [turns for _, turns in answers] == [1, 1, 0, 0, 1, 1, 0, 1, 0]
+
+
 HEAD_LINES = (b"POST / HTTP/1.1", b"host: a", b"Content-Length:  3", b"x: 1")
 
 
@@ -227,7 +254,7 @@ def known(data: bytes) -> KnownHead | None:
 
 @pytest.mark.parametrize(
     ("length", "body"),
-    [(b"3", b"abc"), (b"1", b"x"), (b"0", b""), (b"10", b"\r\n\r\n  \r\n\r\n"), (b"003", b"abc")],
+    [(b"3", b"abc"), (b"1", b"x"), (b"0", b""), (b"10", b"\r\n\r\n  \r\n\r\n")],
 )
 def test_a_known_head_is_read_before_a_body_of_any_length(length: bytes, body: bytes) -> None:
     head = known(b"\r\n".join(HEAD_LINES) + b"\r\n\r\nabc")
@@ -243,6 +270,7 @@ def test_a_known_head_is_read_before_a_body_of_any_length(length: bytes, body: b
     [
         (b"  3", b"  4"),
         (b"  3", b"  2"),
+        (b"  3", b"  003"),
         (b"  3", b"  -3"),
         (b"  3", b"  +3"),
         (b"  3", b"  "),

@@ -1,0 +1,99 @@
+"""Rows that come compressed, as pictures do: they are decoded in a thread, and counted before.
+
+A body of 44 KiB can hold four pictures of 67 million pixels each, and one of 64 KiB make 90 MB of rows.
+"""
+
+from asyncio import Future
+from functools import partial
+from typing import Any
+
+from modelservice.modalities.compressed import DecodingEncoder
+from modelservice.serving.batch import Asker
+from modelservice.serving.batcher import Batcher
+from modelservice.serving.budget import Budget, Held
+from modelservice.serving.calls import Call, Rendered, check_decoded, decoded_rows
+from modelservice.serving.errors import ClientLeftError
+from modelservice.serving.inference import Inference, Parsing
+from modelservice.serving.model import Compute
+from modelservice.serving.results import Results
+
+
+class DecodingInference(Inference):
+    """The same for rows that may be compressed; those that are not go the same way.
+
+    Args:
+        batcher: as of ``Inference``.
+        hypothetical: as of ``Inference``.
+        parsing: as of ``Inference``; decodes, too.
+        encoder: whose rows they are.
+        budget: counts decoded rows until they are answered.
+    """
+
+    def __init__(
+        self, batcher: Batcher, hypothetical: Compute, parsing: Parsing, *, encoder: DecodingEncoder, budget: Budget
+    ) -> None:
+        super().__init__(batcher, hypothetical, parsing)
+        self._encoder = encoder
+        self._budget = budget
+
+    async def compute(self, call: Call[Rendered], *, large: bool, patience: int = 1) -> Rendered:
+        """See ``Inference``.
+
+        Raises:
+            BusyError: all requests together hold as much as they may.
+        """
+        size = check_decoded(self._encoder, call.rows, call.place)
+        if not size:
+            return await super().compute(call, large=large, patience=patience)
+        with self._budget.hold() as held:
+            held.add(size)
+            call = await self._parsing.start(self._decoded, call)
+            return await super().compute(call, large=large, patience=patience)
+
+    def ask(self, call: Call[Any], asker: Asker, *, alone: bool = False) -> None:
+        """See ``Inference``.
+
+        Raises:
+            BusyError: all requests together hold as much as they may.
+        """
+        size = check_decoded(self._encoder, call.rows, call.place)
+        if not size:
+            super().ask(call, asker, alone=alone)
+            return
+        counted = _Counted(asker, self._budget.hold())
+        counted.held.add(size)
+        self._parsing.start(self._decoded, call, asker).add_done_callback(partial(self._ask_decoded, counted))
+
+    def _decoded(self, call: Call[Rendered], asker: Asker | None = None) -> Call[Rendered]:
+        """What a thread does, unless nobody is left to answer."""
+        if asker is not None and asker.disconnected:
+            raise ClientLeftError("the client left before it was answered")
+        return call._replace(rows=decoded_rows(self._encoder, call.rows, call.place))
+
+    def _ask_decoded(self, asker: Asker, decoding: Future[Call[Any]]) -> None:
+        failed = decoding.exception()  # not raised here: its frames would lead to this one, and that to it
+        if isinstance(failed, Exception):
+            asker.take(failed)
+            return
+        try:
+            super().ask(decoding.result(), asker)
+        except Exception as error:
+            asker.take(error)
+
+
+class _Counted:
+    """An asker whose rows are in the budget until it is answered."""
+
+    __slots__ = ("_asker", "held")
+
+    def __init__(self, asker: Asker, held: Held) -> None:
+        self._asker = asker
+        self.held = held
+
+    @property
+    def disconnected(self) -> bool:
+        return self._asker.disconnected
+
+    def take(self, outcome: Results | Exception) -> None:
+        self.held.release()
+        self._asker.take(outcome)

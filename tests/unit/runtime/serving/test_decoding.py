@@ -1,0 +1,228 @@
+"""Pictures are decoded off the event loop, however they came, and counted before."""
+
+import asyncio
+import io
+import json
+import threading
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import grpc
+import grpc.aio
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from tests.unit.runtime.serving.fakes import SIDE, client_of, core_of, image_model
+from tests.unit.runtime.serving.talking import DEADLINE, connected
+
+from modelservice.modalities.image import requests
+from modelservice.modalities.image.pictures import decode_picture
+from modelservice.serving import calls
+from modelservice.serving.budget import Budget
+from modelservice.serving.core import Core, Models
+from modelservice.serving.errors import ClientLeftError
+from modelservice.serving.protocols.open_inference.messages import MESSAGES as OPEN_INFERENCE
+from modelservice.serving.protocols.tensorflow.messages import DTYPES
+from modelservice.serving.protocols.tensorflow.messages import MESSAGES as TENSORFLOW
+from modelservice.serving.results import Results
+from modelservice.serving.transports.grpc.server import start_grpc
+from modelservice.serving.transports.http.server import build_front
+
+PREDICT, EXPLAIN, INFER = "/v1/models/iris:predict", "/v1/models/iris:explain", "/v2/models/iris/infer"
+ROW_BYTES = SIDE * SIDE
+GREY = np.full((SIDE, SIDE), 50, dtype=np.uint8)
+
+
+def picture() -> bytes:
+    written = io.BytesIO()
+    Image.fromarray(GREY).save(written, "PNG")
+    return written.getvalue()
+
+
+PICTURE = picture()
+TEXT = b64encode(PICTURE).decode()
+
+
+class Asked(NamedTuple):
+    """What a client was told: status or gRPC's code, and why it was refused."""
+
+    status: int | str
+    error: str
+
+
+Post = Callable[[httpx.AsyncClient, int], Awaitable[httpx.Response]]
+
+
+def _binary(client: httpx.AsyncClient, count: int) -> Awaitable[httpx.Response]:
+    content = b"".join(len(PICTURE).to_bytes(4, "little") + PICTURE for _ in range(count))
+    tensor = {"name": "x", "datatype": "BYTES", "shape": [count], "parameters": {"binary_data_size": len(content)}}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    return client.post(INFER, content=head + content, headers={"Inference-Header-Content-Length": str(len(head))})
+
+
+POSTS: dict[str, Post] = {
+    "v1": lambda client, count: client.post(PREDICT, json={"instances": [{"b64": TEXT}] * count}),
+    "v1 by column": lambda client, count: client.post(PREDICT, json={"inputs": {"x": [{"b64": TEXT}] * count}}),
+    "raw": lambda client, count: client.post(PREDICT, content=PICTURE if count == 1 else _form(count)),
+    "form": lambda client, count: client.post(PREDICT, content=_form(count)),
+    "explained": lambda client, count: client.post(EXPLAIN, json={"instances": [{"b64": TEXT}] * count}),
+    "v2": lambda client, count: client.post(
+        INFER, json={"inputs": [{"name": "x", "datatype": "BYTES", "shape": [count], "data": [TEXT] * count}]}
+    ),
+    "v2 binary": _binary,
+}
+
+
+def _form(count: int) -> bytes:
+    part = b'--x\r\ncontent-disposition: form-data; name="a"; filename="a"\r\n\r\n%b\r\n' % PICTURE
+    return part * count + b"--x--\r\n"
+
+
+def _infer(count: int) -> tuple[str, Any]:
+    request: Any = OPEN_INFERENCE["ModelInferRequest"](model_name="iris")
+    request.inputs.add(name="x", datatype="BYTES", shape=[count])
+    request.inputs[0].contents.bytes_contents.extend([PICTURE] * count)
+    return "/inference.GRPCInferenceService/ModelInfer", request
+
+
+def _predict(count: int) -> tuple[str, Any]:
+    request: Any = TENSORFLOW["PredictRequest"](model_spec={"name": "iris"})
+    tensor = request.inputs["x"]
+    tensor.dtype = DTYPES["DT_STRING"]
+    tensor.tensor_shape.dim.add(size=count)
+    tensor.string_val.extend([PICTURE] * count)
+    return "/tensorflow.serving.PredictionService/Predict", request
+
+
+CALLS: dict[str, Callable[[int], tuple[str, Any]]] = {"gRPC infer": _infer, "gRPC predict": _predict}
+
+
+async def ask(core: Core, count: int, *, direct: bool = True) -> dict[str, Asked]:
+    """Send so many pictures to a server in all ways, one after the other."""
+    front = build_front(Models([core]))
+    server, port, _ = await start_grpc(Models([core]), host="127.0.0.1", port=0)
+    try:
+        async with (
+            connected(front) if direct else client_of(front) as client,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            told = {way: await _post(client, post, count) for way, post in POSTS.items()}
+            return told | {way: await _call(channel, *request(count)) for way, request in CALLS.items()}
+    finally:
+        await server.stop(None)
+
+
+async def _post(client: httpx.AsyncClient, post: Post, count: int) -> Asked:
+    answer = await post(client, count)
+    return Asked(answer.status_code, str(answer.json().get("error", "")))
+
+
+async def _call(channel: grpc.aio.Channel, method: str, request: Any) -> Asked:
+    try:
+        await channel.unary_unary(method)(request.SerializeToString())
+    except grpc.aio.AioRpcError as error:
+        return Asked(error.code().name, error.details() or "")
+    return Asked("OK", "")
+
+
+ANSWERED = {**dict.fromkeys(POSTS, Asked(200, "")), **dict.fromkeys(CALLS, Asked("OK", ""))}
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The thread of each picture that is decoded."""
+    threads: list[int] = []
+
+    def decode(*content: Any, **more: Any) -> Any:
+        threads.append(threading.get_ident())
+        return decode_picture(*content, **more)
+
+    monkeypatch.setattr(requests, "decode_picture", decode)
+    return threads
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_pictures_are_decoded_off_the_event_loop(direct: bool, decoded: list[int]) -> None:
+    assert await ask(core_of(image_model()), 2, direct=direct) == ANSWERED
+    assert len(decoded) == 2 * len(ANSWERED)
+    assert threading.get_ident() not in decoded
+
+
+async def test_who_sends_numbers_is_answered_while_a_picture_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    waited: list[bool] = []
+
+    def decode(*content: Any, **more: Any) -> Any:
+        waited.append(answered.wait(DEADLINE))
+        return decode_picture(*content, **more)
+
+    monkeypatch.setattr(requests, "decode_picture", decode)
+    async with connected(build_front(Models([core_of(image_model())]))) as client:
+        slow = asyncio.create_task(client.post(PREDICT, content=PICTURE))
+        quick = await client.post(PREDICT, json={"instances": [GREY.tolist()]})
+        answered.set()
+        assert (await slow).json() == quick.json()
+    assert waited == [True]
+
+
+async def test_more_than_numbers_may_have_is_refused_before_one_is_decoded(
+    decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "MAX_DECODED", 3 * ROW_BYTES + 1)
+    core = core_of(image_model())
+    limit = f"{3 * ROW_BYTES + 1} in one request: send 3, or fewer"
+    for way, said in (await ask(core, 4)).items():
+        assert said.status == ("INVALID_ARGUMENT" if way in CALLS else 413)
+        assert said.error.endswith(f": 4 pictures take {4 * ROW_BYTES} bytes once they are decoded; at most {limit}")
+    assert decoded == []
+    assert await ask(core, 3) == ANSWERED
+
+
+async def test_one_picture_is_taken_whatever_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "MAX_DECODED", ROW_BYTES - 1)
+    assert await ask(core_of(image_model()), 1) == ANSWERED
+
+
+async def test_decoded_rows_are_in_the_budget(decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(POSTS, "explained")  # its body is in the budget by itself
+    budget = Budget(2 * ROW_BYTES)
+    core = core_of(image_model(), budget=budget)
+    for way, said in (await ask(core, 3)).items():
+        assert said.status == ("RESOURCE_EXHAUSTED" if way in CALLS else 503)
+        assert said.error.startswith(f"the server holds {2 * ROW_BYTES} bytes of requests, which is all it may")
+    assert decoded == []
+    assert {said.status for said in (await ask(core, 2)).values()} == {200, "OK"}
+    assert budget.free == budget.limit
+
+
+async def test_what_is_no_picture_is_said_and_held_no_longer() -> None:
+    budget = Budget()
+    core = core_of(image_model(), budget=budget)
+    async with connected(build_front(Models([core]))) as client:
+        answer = await client.post(PREDICT, json={"instances": [{"b64": TEXT}, {"b64": TEXT[:40]}]})
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("instances[1]: is ")
+    assert budget.free == budget.limit
+
+
+class Gone:
+    """An asker that left."""
+
+    disconnected = True
+
+    def __init__(self) -> None:
+        self.told: asyncio.Future[Results | Exception] = asyncio.get_running_loop().create_future()
+
+    def take(self, outcome: Results | Exception) -> None:
+        self.told.set_result(outcome)
+
+
+async def test_nothing_is_decoded_for_who_left(decoded: list[int]) -> None:
+    core, gone = core_of(image_model()), Gone()
+    call = calls.Call([PICTURE], lambda error: pytest.fail(str(error)), lambda _: None)
+    core.inference.ask(call, gone)
+    assert isinstance(await gone.told, ClientLeftError)
+    assert decoded == []
+    assert core.common.budget.free == core.common.budget.limit
