@@ -55,12 +55,13 @@ def corners(schema: Object, base: Object, *, holds: Holds, others: Sequence[Obje
         # Wherever fewer companions do, more are not tried: each one more is a hundred times as many specs.
         for number, values, start in product(range(_COMPANIONS), (_values, _fuller), starts):
             chosen = list(values(_at(schema, path)))
-            specs = [_with_companions(schema, start, path, value, holds, number) for value in chosen]
+            specs = [_with_companions(schema, start, path, value, holds, number=number) for value in chosen]
             if any(specs):
-                if values is _values:  # some of the field's own corners may need one more
+                if values is _values and number + 1 < _COMPANIONS:  # some of its own corners may need one more
                     pairs = zip(chosen, specs, strict=True)
                     specs = [
-                        spec or _with_companions(schema, start, path, value, holds, number + 1) for value, spec in pairs
+                        spec or _with_companions(schema, start, path, value, holds, number=number + 1)
+                        for value, spec in pairs
                     ]
                 found[path] = [spec for spec in specs if spec is not None]
                 break
@@ -166,7 +167,7 @@ def _at(schema: Object, path: Path) -> Object:
 
 
 def _with_companions(
-    schema: Object, base: Object, path: Path, value: Any, holds: Holds, number: int
+    schema: Object, base: Object, path: Path, value: Any, holds: Holds, *, number: int
 ) -> Object | None:
     """A spec with the field at this value, and with so many of its neighbours as make it hold."""
     fields = {

@@ -17,10 +17,8 @@ import pytest
 import yaml
 from nbclient import NotebookClient
 from tests.support.helm import ROOT
-from tests.support.samples import SAMPLES
 from tests.support.server import server
 
-import modelservice
 from modelservice.contract.resource import ModelService
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -39,11 +37,9 @@ clients = pytest.mark.parametrize("name", COMMANDS)
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(iris_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``host:port`` of a server of iris."""
-    folder = tmp_path_factory.mktemp("examples")
-    modelservice.train(SAMPLES / "iris.yaml", output=folder / "iris")
-    with server(folder / "iris", folder / "log", name="iris") as (_, found):
+    with server(iris_model, tmp_path_factory.mktemp("examples") / "log", name="iris") as (_, found):
         yield found
 
 

@@ -105,16 +105,6 @@ def address(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{BUCKET}/team/default/iris/{secrets.token_hex(4)}"
 
 
-@pytest.fixture(scope="module")
-def trained() -> Produced:
-    return produce(train_work(epochs=20, hidden=(32, 32)))
-
-
-@pytest.fixture(scope="module")
-def other() -> Produced:
-    return produce(train_work(epochs=20, hidden=(32, 32), seed=1))
-
-
 def test_an_artifact_goes_there_and_comes_back(server: Server, address: str, trained: Produced) -> None:
     store = open_store(address)
     assert store.load() is None

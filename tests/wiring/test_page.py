@@ -28,11 +28,6 @@ PICTURES = ROOT / "docs" / "pictures"
 IRIS = ROOT / "tests" / "data" / "iris.csv"
 
 
-def serve(sample: str, name: str, there: Path, *more: str) -> Any:
-    modelservice.train(SAMPLES / sample, output=there / name)
-    return server(there / name, there / f"{name}.log", *more, name=name)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as found:
@@ -40,8 +35,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve("iris.yaml", "iris", tmp_path_factory.mktemp("page")) as (_, host):
+def iris(iris_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with server(iris_model, tmp_path_factory.mktemp("page") / "log", name="iris") as (_, host):
         yield f"http://{host}"
 
 
@@ -64,7 +59,9 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve("cnn.yaml", "digits", tmp_path_factory.mktemp("page"), "--engine", "torch") as (_, host):
+    there = tmp_path_factory.mktemp("page")
+    modelservice.train(SAMPLES / "cnn.yaml", output=there / "digits")
+    with server(there / "digits", there / "log", "--engine", "torch", name="digits") as (_, host):
         yield f"http://{host}"
 
 
