@@ -50,10 +50,20 @@ def corners(schema: Object, base: Object, *, holds: Holds, others: Sequence[Obje
     """
     found: dict[Path, list[Object]] = {}
     for path in optional_paths(schema):
-        for values, start in product((_values, _fuller), (base, *found.get(path[:-1], ())[:1], *others)):
-            specs = (_with_companions(schema, start, path, value, holds) for value in values(_at(schema, path)))
-            found[path] = [spec for spec in specs if spec is not None]
-            if found[path]:
+        found[path] = []
+        starts = (base, *found.get(path[:-1], ())[:1], *others)
+        # Wherever fewer companions do, more are not tried: each one more is a hundred times as many specs.
+        for number, values, start in product(range(_COMPANIONS), (_values, _fuller), starts):
+            chosen = list(values(_at(schema, path)))
+            specs = [_with_companions(schema, start, path, value, holds, number=number) for value in chosen]
+            if any(specs):
+                if values is _values and number + 1 < _COMPANIONS:  # some of its own corners may need one more
+                    pairs = zip(chosen, specs, strict=True)
+                    specs = [
+                        spec or _with_companions(schema, start, path, value, holds, number=number + 1)
+                        for value, spec in pairs
+                    ]
+                found[path] = [spec for spec in specs if spec is not None]
                 break
     return found
 
@@ -156,21 +166,20 @@ def _at(schema: Object, path: Path) -> Object:
     return schema
 
 
-def _with_companions(schema: Object, base: Object, path: Path, value: Any, holds: Holds) -> Object | None:
-    """A spec with the field at this value, and as few of its neighbours as make it hold."""
-    if holds(spec := _placed(schema, base, path, {path[-1]: value})):
-        return spec
+def _with_companions(
+    schema: Object, base: Object, path: Path, value: Any, holds: Holds, *, number: int
+) -> Object | None:
+    """A spec with the field at this value, and with so many of its neighbours as make it hold."""
     fields = {
         name: [*_values(field), *(_fuller(field) if "additionalProperties" in field else ())]
         for name, field in _at(schema, path[:-1])["properties"].items()
         if name != path[-1]
     }
-    for number in range(1, _COMPANIONS):
-        for names in combinations(fields, number):
-            for chosen in product(*(fields[name] for name in names)):
-                beside = dict(zip(names, chosen, strict=True))
-                if holds(spec := _placed(schema, base, path, {path[-1]: value, **beside})):
-                    return spec
+    for names in combinations(fields, number):
+        for chosen in product(*(fields[name] for name in names)):
+            beside = dict(zip(names, chosen, strict=True))
+            if holds(spec := _placed(schema, base, path, {path[-1]: value, **beside})):
+                return spec
     return None
 
 

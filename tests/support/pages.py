@@ -10,7 +10,7 @@ from tests.support.server import server
 import modelservice
 
 WIDTH = 500
-"""Columns of the wide table."""
+"""Columns of the wide table, unless another number is asked for."""
 
 
 @contextmanager
@@ -32,10 +32,10 @@ def served(name: str, folder: Path, data: Any, target: str, model: dict[str, Any
         yield f"http://{host}"
 
 
-def wide_table() -> dict[str, list[Any]]:
-    """``WIDTH`` columns and a target, which is high where measure 0 is 1, and else low; no other column tells it."""
+def wide_table(width: int = WIDTH) -> dict[str, list[Any]]:
+    """So many columns and a target, which is high where measure 0 is 1, and else low; no other column tells it."""
     rows = range(60)
     columns: dict[str, list[Any]] = {"measure 0": [at % 2 for at in rows]}
-    columns |= {f"measure {number}": [at // 2 * number % 503 for at in rows] for number in range(1, WIDTH - 1)}
+    columns |= {f"measure {number}": [at // 2 * number % 503 for at in rows] for number in range(1, width - 1)}
     columns["usual"] = [at // 2 % 3 > 0 for at in rows]
     return {**columns, "target": ["high" if at % 2 else "low" for at in rows]}

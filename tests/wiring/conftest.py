@@ -2,6 +2,8 @@
 
 Nor are they to wait for one that ended without giving its Lease back, as one that was killed does: they would for a
 minute, as they should in a cluster that is used.
+
+What several modules only read is trained once.
 """
 
 import json
@@ -14,7 +16,11 @@ import yaml
 from tests.support.cluster import kubectl
 from tests.support.e2e import eventually, wait_established
 from tests.support.helm import CHART, NAMESPACE, RELEASE, helm_objects
+from tests.support.samples import SAMPLES
+from tests.unit.runtime.stages.pipelines import produce, train_work
 
+import modelservice
+from modelservice.stages.base import Produced
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.crd.crd import NAME
 
@@ -55,6 +61,26 @@ def crd(kubeconfig: Path) -> Path:
     assert applied.returncode == 0, applied.stderr
     wait_established(NAME, kubeconfig=kubeconfig)
     return kubeconfig
+
+
+@pytest.fixture(scope="session")
+def iris_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of the sample of iris, to be read only."""
+    folder = tmp_path_factory.mktemp("models") / "iris"
+    modelservice.train(SAMPLES / "iris.yaml", output=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained() -> Produced:
+    """A small network."""
+    return produce(train_work(epochs=20, hidden=(32, 32)))
+
+
+@pytest.fixture(scope="session")
+def other() -> Produced:
+    """Another one, of the same data."""
+    return produce(train_work(epochs=20, hidden=(32, 32), seed=1))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 
 import httpx
 import nbformat
@@ -17,10 +18,8 @@ import pytest
 import yaml
 from nbclient import NotebookClient
 from tests.support.helm import ROOT
-from tests.support.samples import SAMPLES
 from tests.support.server import server
 
-import modelservice
 from modelservice.contract.resource import ModelService
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -30,7 +29,8 @@ COMMANDS = {
     "predict.py": ("python",),
     "predict.mjs": ("node",),
     "predict.go": ("go", "run"),
-    "Predict.java": ("java",),
+    # It compiles itself for half a second, and not for what runs longer.
+    "Predict.java": ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
 }
 LABELS = {"row:": ["setosa"], "batch:": ["setosa", "virginica", "versicolor"]}
 KEY = "a-key-of-32-characters-0123456789"
@@ -39,11 +39,9 @@ clients = pytest.mark.parametrize("name", COMMANDS)
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(iris_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``host:port`` of a server of iris."""
-    folder = tmp_path_factory.mktemp("examples")
-    modelservice.train(SAMPLES / "iris.yaml", output=folder / "iris")
-    with server(folder / "iris", folder / "log", name="iris") as (_, found):
+    with server(iris_model, tmp_path_factory.mktemp("examples") / "log", name="iris") as (_, found):
         yield found
 
 
@@ -157,17 +155,37 @@ def test_a_refusal_is_said(address: str, name: str) -> None:
     assert "no model named 'wine' here; this server serves 'iris'" in done.stderr
 
 
-def executed(name: str, there: Path) -> list[str]:
-    """What the cells of a notebook show, which is run from a folder; the committed one shows nothing."""
-    notebook = nbformat.read(EXAMPLES / name, as_version=4)  # type: ignore[no-untyped-call]
-    committed = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [(cell.outputs, cell.execution_count) for cell in committed] == [([], None)] * len(committed)
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": there}}).execute()
-    return ["".join(str(one.get("text") or one.get("data")) for one in cell.outputs) for cell in committed]
+class Executed(NamedTuple):
+    """A notebook that was run: the folder that it was run in, and what its cells show."""
+
+    folder: Path
+    shown: list[str]
 
 
-def test_a_small_model_is_made_served_and_asked_in_a_notebook(tmp_path: Path) -> None:
-    shown = executed("small-model.ipynb", tmp_path)
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Executed]:
+    """All notebooks, by name; the committed ones show nothing.
+
+    One kernel runs them after each other, since each imports gigabytes; each begins without any name, in a new folder.
+    """
+    together, found = nbformat.v4.new_notebook(), {}  # type: ignore[no-untyped-call]
+    for name in NOTEBOOKS:
+        notebook = nbformat.read(EXAMPLES / name, as_version=4)  # type: ignore[no-untyped-call]
+        committed = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert [(cell.outputs, cell.execution_count) for cell in committed] == [([], None)] * len(committed)
+        folder = tmp_path_factory.mktemp("notebook")
+        together.cells += [nbformat.v4.new_code_cell(f"%reset -f\n%cd -q {folder}"), *committed]  # type: ignore[no-untyped-call]
+        found[name] = folder, committed
+    NotebookClient(together, timeout=600, kernel_name="python3").execute()
+    return {name: Executed(folder, [*map(_shown, cells)]) for name, (folder, cells) in found.items()}
+
+
+def _shown(cell: nbformat.NotebookNode) -> str:
+    return "".join(str(one.get("text") or one.get("data")) for one in cell.outputs)
+
+
+def test_a_small_model_is_made_served_and_asked_in_a_notebook(executed: dict[str, Executed]) -> None:
+    shown = executed["small-model.ipynb"].shown
     before, after = (
         int(number.replace(",", "")) for number in re.findall(r"([\d,]+) (?:bytes before|after)", shown[2])
     )
@@ -177,8 +195,8 @@ def test_a_small_model_is_made_served_and_asked_in_a_notebook(tmp_path: Path) ->
     assert shown[5] == "{'text/plain': '0'}"
 
 
-def test_a_notebook_says_why_and_what_drifts(tmp_path: Path) -> None:
-    shown = executed("why.ipynb", tmp_path)
+def test_a_notebook_says_why_and_what_drifts(executed: dict[str, Executed]) -> None:
+    shown = executed["why.ipynb"].shown
     condition = r"\n +\d+ have \w+ (<=|>) [\d.]+ \(here [\d.]+\)"
     assert re.search(rf"(first|second|third), since of \d+ rows of training{condition}", shown[1])
     for method in ("Shapley", "TreePaths"):
@@ -191,17 +209,17 @@ def test_a_notebook_says_why_and_what_drifts(tmp_path: Path) -> None:
     assert moved < mended
 
 
-def test_the_notebook_does_what_it_says(tmp_path: Path) -> None:
-    shown = executed("first-model.ipynb", tmp_path)
+def test_the_notebook_does_what_it_says(executed: dict[str, Executed]) -> None:
+    folder, shown = executed["first-model.ipynb"]
     assert "predicts diagnosis, mlp, Binary" in shown[1]
     assert "accuracy" in shown[2]
     assert "malignant" in shown[3]
     value, base, others = map(float, re.findall(r"[01]\.\d{3}", shown[4])[:3])
     assert value == pytest.approx(base + others, abs=2e-3)
-    resource, table = yaml.safe_load_all((tmp_path / "diagnosis.yaml").read_text(encoding="utf-8"))
+    resource, table = yaml.safe_load_all((folder / "diagnosis.yaml").read_text(encoding="utf-8"))
     assert ModelService.model_validate(resource).metadata.name == table["metadata"]["name"]
     assert len(table["data"]["diagnosis.csv"].splitlines()) == 1 + 569
-    assert (tmp_path / "out" / "diagnosis" / "manifest.json").is_file()
+    assert (folder / "out" / "diagnosis" / "manifest.json").is_file()
 
 
 def test_examples_are_short_and_linked() -> None:

@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 from tests.cluster.toolchain import binary
 from tests.support.object_server import Handler, running
 from tests.support.registry_server import PASSWORD, USER
-from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, produce, train_work
+from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, train_work
 from tests.wiring.test_object_store import encryption_key, run_as_pod, wait_until
 
 from modelservice.artifact.files import file_entries
@@ -101,16 +101,6 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with registry(tmp_path_factory.mktemp("registry")) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def trained() -> Produced:
-    return produce(train_work(epochs=20, hidden=(32, 32)))
-
-
-@pytest.fixture(scope="module")
-def other() -> Produced:
-    return produce(train_work(epochs=20, hidden=(32, 32), seed=1))
 
 
 def test_an_artifact_goes_there_and_comes_back(server: Server, trained: Produced) -> None:

@@ -8,7 +8,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from tests.cluster.toolchain import binary
+from tests.support.forked import Clock, KillingClock, run_pod
 from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, produce, train_work
 
 from modelservice.artifact.cache import Cache
@@ -103,16 +103,6 @@ def address(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     return f"s3://{BUCKET}/team/default/iris/{secrets.token_hex(4)}"
-
-
-@pytest.fixture(scope="module")
-def trained() -> Produced:
-    return produce(train_work(epochs=20, hidden=(32, 32)))
-
-
-@pytest.fixture(scope="module")
-def other() -> Produced:
-    return produce(train_work(epochs=20, hidden=(32, 32), seed=1))
 
 
 def test_an_artifact_goes_there_and_comes_back(server: Server, address: str, trained: Produced) -> None:
@@ -232,25 +222,10 @@ def test_a_server_that_is_gone_may_come_back(address: str, monkeypatch: pytest.M
         open_store(address).load()
 
 
-def end_of_pod(root: Path, order: WorkOrder, environment: dict[str, str], *, clock: str = "time.perf_counter") -> int:
-    """Do what an order says in a process of its own, which has these variables and no other; its log is a file.
-
-    ``clock`` is an expression; answers with the process's exit code.
-    """
+def end_of_pod(root: Path, order: WorkOrder, environment: dict[str, str], *, clock: Clock = time.perf_counter) -> int:
+    """Do what an order says in a process of its own, which has these variables and no other; see ``run_pod``."""
     (root / "order.json").write_text(order.model_dump_json(exclude_none=True))
-    code = (
-        "import itertools, os, signal, sys, time, pathlib\n"
-        "from modelservice.stages.run import Places, Pod, run_stage\n"
-        f"root = pathlib.Path({str(root)!r})\n"
-        "places = Places(order=root / 'order.json', data=root, report=root / 'report', progress_host='127.0.0.1',"
-        " progress_port=0)\n"
-        f"sys.exit(run_stage(where=places, pod=Pod(), clock={clock}, now=time.time, out=sys.stdout))"
-    )
-    environment = {**environment, "PATH": "/usr/bin:/bin"}
-    with (root / "log").open("wb") as log:
-        return subprocess.run(
-            [sys.executable, "-c", code], env=environment, stdout=log, stderr=log, check=False
-        ).returncode
+    return run_pod(root, {**environment, "PATH": "/usr/bin:/bin"}, clock=clock)
 
 
 def run_as_pod(root: Path, order: WorkOrder, environment: dict[str, str]) -> Success:
@@ -314,9 +289,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_in_the_bucket(
     work = train_work(epochs=60).model_copy(update={"checkpoint": Checkpoint(every_seconds=1)})
     order = order_of(work, key=key, artifact=address)
     checkpoints = server.buckets / address.removeprefix("s3://") / "checkpoints"
-    kept = f"pathlib.Path({str(checkpoints / 'train')!r}).exists()"
-    clock = f"lambda looks=itertools.count(): {kept} and os.kill(os.getpid(), signal.SIGKILL) or float(next(looks))"
-    assert end_of_pod(tmp_path, order, server.environment, clock=clock) == -signal.SIGKILL
+    assert end_of_pod(tmp_path, order, server.environment, clock=KillingClock(checkpoints / "train")) == -signal.SIGKILL
     result = run_as_pod(tmp_path, order, server.environment)
     assert "train went on from epoch" in (tmp_path / "log").read_text()
     assert result.digest == produce(work, key=key).digest

@@ -69,9 +69,15 @@ def get(host: str, path: str, body: Any = None) -> tuple[int, Any]:
 
 
 @pytest.fixture(scope="module")
-def host(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with server(artifact, tmp_path_factory.mktemp("log") / "log") as (_, found):
+def started(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A server of HTTP alone, and its address."""
+    with server(artifact, tmp_path_factory.mktemp("log") / "log") as found:
         yield found
+
+
+@pytest.fixture
+def host(started: tuple[subprocess.Popen[bytes], str]) -> str:
+    return started[1]
 
 
 def test_the_server_answers_as_the_library_does(artifact: Path, host: str) -> None:
@@ -177,9 +183,10 @@ def test_sigterm_ends_grpc_in_order(artifact: Path, tmp_path: Path) -> None:
         assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-def test_without_a_port_grpc_is_not_loaded(artifact: Path, tmp_path: Path) -> None:
-    with server(artifact, tmp_path / "log") as (process, _):
-        loaded = Path(f"/proc/{process.pid}/maps").read_text()
+def test_without_a_port_grpc_is_not_loaded(started: tuple[subprocess.Popen[bytes], str]) -> None:
+    process, host = started
+    assert get(host, "/v1/models/churn:predict", {"instances": ROWS})[0] == 200
+    loaded = Path(f"/proc/{process.pid}/maps").read_text()
     assert "onnxruntime" in loaded
     for name in ("grpc", "torch", "obstore", "PIL", "pyarrow", "sklearn"):
         assert f"/site-packages/{name}/" not in loaded, name

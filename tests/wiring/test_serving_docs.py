@@ -12,8 +12,6 @@ from tests.support.document_runs import WALK
 from tests.support.documents import File, typed_by
 from tests.support.samples import SAMPLES
 
-import modelservice
-
 SERVE = "modelservice serve "
 UNTIL_READY = "until curl -s -o /dev/null {url}; do kill -0 $!; sleep 0.1; done"
 END = "kill -KILL $! && wait $! || true"
@@ -21,11 +19,11 @@ MARK = "--- next"
 
 
 @pytest.fixture
-def laptop(tmp_path: Path) -> Path:
+def laptop(iris_model: Path, tmp_path: Path) -> Path:
     """A folder with the sample and its model."""
     (tmp_path / "manifests" / "samples").mkdir(parents=True)
     shutil.copy(SAMPLES / "iris.yaml", tmp_path / "manifests" / "samples")
-    modelservice.train(SAMPLES / "iris.yaml", output=tmp_path / "out" / "iris")
+    shutil.copytree(iris_model, tmp_path / "out" / "iris")
     return tmp_path
 
 

@@ -21,6 +21,7 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL
 from modelservice_operator.context import Context
 from modelservice_operator.kinds import CONFIG_MAP, MODEL_SERVICE, ref_of
+from modelservice_operator.machinery import reflector
 from modelservice_operator.machinery.reflector import HistoryRewoundError, Reflectors
 from modelservice_operator.objects import Object, Ref
 from modelservice_operator.watches import WATCHES
@@ -29,6 +30,8 @@ pytestmark = pytest.mark.cluster
 
 NAMESPACE = "default"
 TOKENS = {"test": "token"}
+LARGE = 4
+"""Objects of which each is too much for one answer."""
 
 
 class Cluster:
@@ -66,6 +69,8 @@ class Cluster:
         command = apiserver_command(self.folder, self.port, url, TOKENS)
         apiserver = self._running.enter_context(running("kube-apiserver", command, folder=self.folder))
         certificate = self.folder / "pki" / "apiserver.crt"
+        # It would wait ten seconds for the watches that are open.
+        self._running.callback(apiserver.child.kill)
         apiserver.wait_until(certificate.exists, what="the apiserver's certificate", seconds=60)
         apiserver.wait_until(self.is_ready, what="the apiserver", seconds=60)
 
@@ -98,6 +103,12 @@ def cluster(started: Cluster) -> Iterator[Cluster]:
     started.ask("DELETE", CONFIG_MAP.path(NAMESPACE))
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watches are begun again each second at the latest, and not after half a minute."""
+    monkeypatch.setattr(reflector, "LAST_BACKOFF_SECONDS", 1.0)
+
+
 @asynccontextmanager
 async def reflecting() -> AsyncIterator[tuple[Context, asyncio.Task[None]]]:
     """The reflectors of an operator, when they have listed once, and their task."""
@@ -127,6 +138,7 @@ def make(cluster: Cluster, obj: Object) -> Object:
     return cluster.ask("POST", ref_of(obj).kind.path(NAMESPACE), obj)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_watches_outlive_the_apiserver_and_end_with_the_history_that_they_know(cluster: Cluster) -> None:
     make(cluster, config_map("first"))
     async with reflecting() as (context, task):
@@ -173,13 +185,13 @@ async def test_what_lost_its_label_is_known_while_its_service_is(cluster: Cluste
 
 async def test_large_objects_are_listed_and_watched_in_bounded_answers(cluster: Cluster) -> None:
     """Each has 900 kB of a character that JSON spells with six bytes: more than is read of one object."""
-    for number in range(10):
+    for number in range(LARGE):
         make(cluster, config_map(f"large-{number}", a="\x01" * 450_000))
         cluster.ask("PATCH", config_map_path(f"large-{number}"), {"data": {"b": "\x01" * 450_000}})
     make(cluster, config_map("small"))
     async with reflecting() as (context, _):
         names = {key.name for key in context.cache.keys(CONFIG_MAP)}
-        assert names == {*(f"large-{number}" for number in range(10)), "small"}
+        assert names == {*(f"large-{number}" for number in range(LARGE)), "small"}
         await asyncio.to_thread(cluster.ask, "PATCH", config_map_path("large-0"), {"data": {"c": "x"}})
         make(cluster, config_map("later"))
         await eventually(lambda: context.cache.get(Ref(CONFIG_MAP, NAMESPACE, "later")) is not None)
