@@ -52,7 +52,7 @@ class FakeClock:
 def copied(value: T) -> T:
     """A copy of what JSON can say: ten times as fast as one by Python, and each pass makes many."""
     try:
-        return cast("T", marshal.loads(marshal.dumps(value, 2)))  # noqa: S302 - its own bytes; 2: no part is shared
+        return cast("T", marshal.loads(marshal.dumps(cast("Any", value), 2)))  # noqa: S302 - its own bytes; 2: no part is shared
     except ValueError:  # members of an enumeration, which an apiserver is told by their values
         return cast("T", json.loads(json.dumps(value)))
 
