@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.cluster import packages
+from tests.cluster import bytecode, packages
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
@@ -66,6 +66,7 @@ def _ensure_environment() -> None:
     target = ["--python", PYTHON]
     subprocess.run([uv, "pip", "install", "--quiet", *target, "--require-hashes", "-r", str(LOCK)], check=True)
     subprocess.run([uv, "pip", "install", "--quiet", *target, "--no-deps", "--editable", str(ROOT)], check=True)
+    bytecode.give(VENV)
     STAMP.write_text(wanted)
 
 

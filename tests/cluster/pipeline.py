@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.cluster import bytecode
 from tests.cluster.paths import IMAGES_RECORD, KUBECONFIG, ROOT, TOOLS
 from tests.cluster.shell import console
 
@@ -148,6 +149,7 @@ def run_tests() -> int:
     for report in RESULTS.glob("*.xml"):
         report.unlink()
     code = side_by_side(lambda: run(ON_CLUSTER), python("-m", "tests.cluster.pipeline", "check"))
+    bytecode.keep(BIN.parent)
     total: Counter[str] = Counter()
     for level, counted in counts().items():
         total += counted
@@ -164,7 +166,9 @@ def main() -> int:
         case ["test"]:
             return run_tests()
         case [name] if name in PARTS:
-            return run(PARTS[name])
+            code = run(PARTS[name])
+            bytecode.keep(BIN.parent)
+            return code
         case ["demo"]:
             own = bool(os.environ.get("KUBE_CONTEXT"))
             return run(DEMO if own else (*CLUSTER, *IMAGES, *DEMO))

@@ -3,7 +3,7 @@
 import ast
 import re
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tests.bench.record import BENCHMARKS, SHOWN, UNDER_ATTACK, excerpt, replace_block
+from tests.support.cases import check_each
 from tests.support.helm import CHART, ROOT
 
 from modelservice import __version__
@@ -47,7 +48,16 @@ _SPAN = re.compile(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)")
 _REASON = re.compile(r"[A-Z]+[a-z][A-Za-z0-9]*")
 _MINIMAL: dict[str, Any] = {"data": {"configMap": {"name": "d"}, "target": "y"}, "model": {"mlp": {}}}
 
-documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+def check_documents(check: Callable[[Path], None]) -> None:
+    """Check each document."""
+    check_each(DOCUMENTS, check, name=lambda path: path.relative_to(ROOT))
+
+
+@cache
+def parsed(path: Path) -> list[ast.AST]:
+    """All nodes of a module."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def prose(document: Path) -> str:
@@ -78,8 +88,11 @@ def links(document: Path) -> list[str]:
     return _LINK.findall(_SPAN.sub("", prose(document)))
 
 
-@documents
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_lead_somewhere() -> None:
+    check_documents(check_links)
+
+
+def check_links(document: Path) -> None:
     for link in links(document):
         if re.match(r"[a-z]+:", link):
             continue
@@ -181,7 +194,7 @@ _STORED = {"Document", "ExactDocument", "SharedPreprocessing"}
 
 def _document_kinds(path: Path) -> Iterator[str]:
     """The kinds of the stored documents that a module declares."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in parsed(path):
         if isinstance(node, ast.ClassDef) and _STORED & {getattr(base, "id", "") for base in node.bases}:
             for field in node.body:
                 if isinstance(field, ast.AnnAssign) and getattr(field.target, "id", "") == "kind":
@@ -189,8 +202,11 @@ def _document_kinds(path: Path) -> Iterator[str]:
                     yield str(field.value.value)
 
 
-@documents
-def test_named_targets_are_targets(document: Path) -> None:
+def test_named_targets_are_targets() -> None:
+    check_documents(check_targets)
+
+
+def check_targets(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z%-]+):", makefile, re.MULTILINE))
     text = document.read_text(encoding="utf-8")
@@ -203,10 +219,13 @@ def test_named_targets_are_targets(document: Path) -> None:
     assert {name[6:].replace("-", "_") for name in named if name.startswith("bench-")} <= benches
 
 
-@documents
-def test_snippets_are_yaml_and_model_services_are_valid(document: Path) -> None:
+def test_snippets_are_yaml_and_model_services_are_valid() -> None:
+    check_documents(check_snippets)
+
+
+def check_snippets(document: Path) -> None:
     for snippet in fenced(document, "yaml"):
-        for one in yaml.safe_load_all(snippet):
+        for one in yaml.load_all(snippet, Loader=yaml.CSafeLoader):
             if one.get("kind") == KIND:
                 ModelService.model_validate(one)
 
@@ -229,9 +248,13 @@ def _is_example(cells: list[str]) -> bool:
 
 
 class TestReasons:
-    @documents
-    def test_those_in_tables_are_in_the_code(self, document: Path) -> None:
-        assert documented_reasons(document) - _all_literals() - KUBERNETES_REASONS == set()
+    def test_those_in_tables_are_in_the_code(self) -> None:
+        known = {node.value for path in SOURCES for node in parsed(path) if isinstance(node, ast.Constant)}
+
+        def check(document: Path) -> None:
+            assert documented_reasons(document) - known - KUBERNETES_REASONS == set()
+
+        check_documents(check)
 
     def test_those_in_the_code_are_in_tables(self) -> None:
         documented = set[str]().union(*map(documented_reasons, DOCUMENTS))
@@ -252,17 +275,6 @@ def documented_reasons(document: Path) -> set[str]:
     return {code for part in marked for code in _CODE.findall(part) if _REASON.fullmatch(code)}
 
 
-@cache
-def _all_literals() -> set[str]:
-    return {value for path in SOURCES for value in _literals(path)}
-
-
-def _literals(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-
-
 _RAISERS = {
     "DataError",
     "DataUnavailableError",
@@ -279,7 +291,7 @@ _VERDICTS = {"Finding", "Portability", "Verdict"}
 
 def _raised(path: Path, sayers: Collection[str] = _SAYERS, raisers: Collection[str] = _RAISERS) -> Iterator[str]:
     """Reasons given to errors, failures and problems: the first argument, or the keyword ``reason``."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in parsed(path):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr

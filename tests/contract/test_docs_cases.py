@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.test_docs import rows
+from tests.support.cases import check_each
 from tests.support.helm import ROOT
 
 TEXT = (ROOT / "docs" / "cases.md").read_text(encoding="utf-8")
@@ -26,16 +27,18 @@ def test_every_fault_has_a_row(block: str) -> None:
     assert [number for number, *_ in cells(block)] == [str(number + 1) for number in range(BLOCKS[block])]
 
 
-@pytest.mark.parametrize(
-    ("number", "named"), [(f"{block} {row[0]}", row[3]) for block in BLOCKS for row in cells(block)], ids=str
-)
-def test_the_tests_that_hold_it_exist(number: str, named: str) -> None:
-    names = re.findall(r"`([^`]+)`", named)
-    assert names, number
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_tests_that_hold_it_exist(block: str) -> None:
+    check_each(cells(block), check_held, name=lambda row: row[0])
+
+
+def check_held(row: list[str]) -> None:
+    names = re.findall(r"`([^`]+)`", row[3])
+    assert names
     missing = [
         name for name in names if name.partition("::")[2] not in names_of(ROOT / "tests" / name.partition("::")[0])
     ]
-    assert missing == [], number
+    assert missing == []
 
 
 @cache

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from tests.support.cases import check_each
 from tests.support.document_runs import RUNS, Run
 from tests.support.documents import PAGES, Command, all_commands, fenced, run_of
 from tests.support.helm import ROOT
@@ -105,17 +106,21 @@ def test_no_command_hides_in_a_block_of_another_language() -> None:
     assert hidden == []
 
 
-@pytest.mark.parametrize(("page", "words"), OURS, ids=[f"{page} {' '.join(words)}"[:80] for page, words in OURS])
-def test_our_commands_are_taken(page: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with suppress(SystemExit):
-        build_parser().parse_args(words)
-    assert capsys.readouterr().err == "", page
+def test_our_commands_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    def check(shown: tuple[str, list[str]]) -> None:
+        with suppress(SystemExit):
+            build_parser().parse_args(shown[1])
+        assert capsys.readouterr().err == ""
+
+    check_each(OURS, check)
 
 
-@pytest.mark.parametrize(
-    ("page", "target"),
-    sorted({(name, words[1]) for name, words in [*TYPED, *in_sentences()] if words[0] == "make" and len(words) > 1}),
-)
-def test_targets_of_make_exist(page: str, target: str) -> None:
+def test_targets_of_make_exist() -> None:
+    lines = [*TYPED, *in_sentences()]
+    check_each(sorted({(name, words[1]) for name, words in lines if words[0] == "make" and words[1:]}), check_target)
+
+
+def check_target(shown: tuple[str, str]) -> None:
+    _, target = shown
     bench = ROOT / "tests" / "bench" / f"{target.removeprefix('bench-').replace('-', '_')}.py"
-    assert target in _TARGETS or (target.startswith("bench-") and bench.is_file()), page
+    assert target in _TARGETS or (target.startswith("bench-") and bench.is_file())

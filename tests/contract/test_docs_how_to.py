@@ -12,10 +12,10 @@ from tests.support.foreign_schemas import SOURCES
 from tests.support.helm import CHART, ROOT, helm_objects
 from tests.support.how_to import PAGES, custom_schemas, model_services, secrets_named, shown_objects, shown_values
 from tests.support.mutations import Schema, spec_schema
+from tests.support.reference import root_schema
 from tests.support.typed import blocks
 
 from modelservice.contract.resource import API_VERSION, KIND, ModelService
-from modelservice_operator.crd.crd import build_crd
 
 SCHEMAS = custom_schemas()
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def test_fields_and_values_that_are_named_exist(page: Path) -> None:
         if re.fullmatch(r"[A-Za-z]+(\.[A-Za-z]+|\[\])+", one) is None or not dot:
             continue
         if head in {"spec", "status"}:
-            assert _exists(_root(), one), one
+            assert _exists(root_schema(), one), one
         elif head in spec_schema()["properties"]:
             assert _exists(spec_schema(), one), one
         elif head in VALUES:
@@ -116,11 +116,6 @@ def test_settings_that_are_named_are_taken(page: Path) -> None:
                 given = {step: given}
             errors = [*Draft4Validator({**SCHEMAS[API_VERSION, KIND], "required": []}).iter_errors(given)]
             assert errors == [], one
-
-
-def _root() -> Schema:
-    schema: Schema = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return schema
 
 
 def _exists(schema: Schema, path: str) -> bool:
@@ -145,7 +140,7 @@ def _is_value(path: str) -> bool:
 
 
 def test_fields_that_do_not_exist_are_found() -> None:
-    assert not _exists(_root(), "spec.serving.limit")
+    assert not _exists(root_schema(), "spec.serving.limit")
     assert not _is_value("image.digests")
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import json
+import marshal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -48,13 +50,11 @@ class FakeClock:
 
 
 def copied(value: T) -> T:
-    """A copy of what JSON can say: several times as fast as one that looks for cycles and classes."""
-    made: Any = value
-    if isinstance(value, dict):
-        made = {name: copied(part) for name, part in value.items()}
-    elif isinstance(value, list):
-        made = [copied(part) for part in value]
-    return cast("T", made)
+    """A copy of what JSON can say: ten times as fast as one by Python, and each pass makes many."""
+    try:
+        return cast("T", marshal.loads(marshal.dumps(cast("Any", value), 2)))  # noqa: S302 - its own bytes; 2: no part is shared
+    except ValueError:  # members of an enumeration, which an apiserver is told by their values
+        return cast("T", json.loads(json.dumps(value)))
 
 
 def merged(old: Any, new: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 from tests.support.foreign_schemas import SCHEMAS
 from tests.support.helm import ROOT
+from tests.support.reference import root_schema
 from tests.support.typed import blocks
 
 from modelservice.contract.resource import API_VERSION, KIND
-from modelservice_operator.crd.crd import build_crd
 
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 VALUES = ("# values.yaml\n", "# digests.yaml\n")
@@ -45,7 +45,7 @@ def model_services(page: Path) -> list[Object]:
 
 def custom_schemas() -> dict[tuple[str, str], Object]:
     """The schema of ``spec`` of each custom resource that pages show, ours included; see ``closed``."""
-    ours = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    ours = root_schema()["properties"]["spec"]
     foreign = json.loads(SCHEMAS.read_text(encoding="utf-8"))
     known = {(one["apiVersion"], one["kind"]): one["spec"] for one in foreign}
     return {name: closed(schema) for name, schema in {(API_VERSION, KIND): ours, **known}.items()}

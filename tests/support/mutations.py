@@ -3,10 +3,9 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from modelservice_operator.crd.crd import build_crd
+from tests.support.reference import root_schema
 
 Schema = dict[str, Any]
 Steps = tuple[str | int, ...]
@@ -21,10 +20,9 @@ class Mutation:
     document: dict[str, Any]
 
 
-@cache
 def spec_schema() -> Schema:
     """The schema of ``spec``, to be read only."""
-    schema: Schema = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema: Schema = root_schema()["properties"]["spec"]
     return schema
 
 

@@ -142,6 +142,14 @@ def _ended(job: Object) -> bool:
     return any(one["type"] in {"Complete", "Failed"} for one in job.get("status", {}).get("conditions", ()))
 
 
+def ends(writes: int) -> list[tuple[int, bool]]:
+    """Where the process of an operator may end among so many writes: the number of one, and whether it was written.
+
+    After each of them, and before the first: before any other there is what there was after the one before.
+    """
+    return [(0, False), *((number, True) for number in range(writes))]
+
+
 class World:
     """One ModelService ``churn``, the operator's reconciler, and everything around it."""
 

@@ -17,7 +17,7 @@ from tests.support.canaries import (
     pods_of,
     stays,
 )
-from tests.support.world import NAMESPACE, World
+from tests.support.world import NAMESPACE, World, ends
 
 from modelservice_operator.kinds import (
     CHILD_KINDS,
@@ -142,10 +142,9 @@ def test_the_operator_may_end_before_or_after_any_write_of_a_canary(*, bad: bool
     undisturbed, pods, names = _story(bad=bad)
     assert pods == ([1, None] if bad else [1, 4, None])
     assert len(names) >= (6 if bad else 12)
-    for number in range(len(names)):
-        for written in (False, True):
-            there, seen, _ = _story(bad=bad, stopped_at=number, written=written)
-            assert (there, seen) == (undisturbed, pods), (names[number], written)
+    for number, written in ends(len(names)):
+        there, seen, _ = _story(bad=bad, stopped_at=number, written=written)
+        assert (there, seen) == (undisturbed, pods), (names[number], written)
 
 
 def _story(

@@ -15,7 +15,7 @@ from modelservice_operator.constants import LABEL_KEY, STAGE_CONTAINER
 from modelservice_operator.kinds import CHILD_KINDS, CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, JOB, POD, ref_of
 from modelservice_operator.objects import Object, Ref
 
-SEEDS = seeds(30, many=300)
+SEEDS = seeds(20, many=300)
 """Each is a history of its own, the same in each run; a failure names it."""
 
 

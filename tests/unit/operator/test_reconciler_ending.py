@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.support.world import World
+from tests.support.world import World, ends
 from tests.unit.operator.test_reconciler_expiry import (
     DELETE,
     REFUSED,
@@ -296,9 +296,8 @@ def test_one_made_again_under_its_name_waits_for_the_job_of_the_one_before() -> 
 def test_it_may_be_stopped_before_or_after_any_write_and_ends_the_same() -> None:
     undisturbed, count = story(None, written=False)
     assert count >= 2
-    for number in range(count):
-        for written in (False, True):
-            assert story(number, written=written)[0] == undisturbed, (number, written)
+    for number, written in ends(count):
+        assert story(number, written=written)[0] == undisturbed, (number, written)
 
 
 def story(stopped_at: int | None, *, written: bool) -> tuple[tuple[bool, list[str]], int]:

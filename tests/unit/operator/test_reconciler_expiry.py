@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.support.world import World
+from tests.support.world import World, ends
 
 from modelservice.contract.failure import Failure, StageError, StorageError
 from modelservice.contract.places import TERMINATION_LOG_PATH
@@ -310,9 +310,8 @@ def test_its_pod_runs_as_those_that_train_do_without_their_resources() -> None:
 def test_it_may_be_stopped_before_or_after_any_write_and_deletes_the_same() -> None:
     undisturbed, count = story(None, written=False)
     assert count >= 3
-    for number in range(count):
-        for written in (False, True):
-            assert story(number, written=written)[0] == undisturbed, (number, written)
+    for number, written in ends(count):
+        assert story(number, written=written)[0] == undisturbed, (number, written)
 
 
 def story(stopped_at: int | None, *, written: bool) -> tuple[set[str], int]:

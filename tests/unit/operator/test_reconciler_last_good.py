@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.support.fake_kube import Stop
-from tests.support.world import World, success, without_image
+from tests.support.world import World, ends, success, without_image
 
 from modelservice_operator.domain.verdict import RESTARTS
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, SERVICE
@@ -267,8 +267,7 @@ def test_what_failed_is_forgotten_with_its_record_and_tried_again() -> None:
     assert deployed_key(world) == second
 
 
-@pytest.mark.parametrize("written", [False, True])
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize(("number", "written"), ends(5))
 def test_a_return_survives_the_end_of_the_operator(number: int, *, written: bool) -> None:
     world = World()
     first = world.serve()

@@ -1,6 +1,6 @@
 """The reconciler's stories. From a resource to a served model, and then nothing more to do."""
 
-from tests.support.world import World
+from tests.support.world import World, ends
 
 from modelservice_operator.crd.status import ModelServiceStatus
 from modelservice_operator.kinds import CHILD_KINDS, DEPLOYMENT, MODEL_SERVICE, POD
@@ -84,9 +84,8 @@ def test_values_equal_to_their_defaults_train_nothing() -> None:
 def test_it_may_be_stopped_before_or_after_any_write_and_goes_on_where_it_was() -> None:
     undisturbed, names = story()
     assert len(names) >= 15
-    for number in range(len(names)):
-        for written in (False, True):
-            assert story(stopped_at=number, written=written)[0] == undisturbed, (names[number], written)
+    for number, written in ends(len(names)):
+        assert story(stopped_at=number, written=written)[0] == undisturbed, (names[number], written)
 
 
 def story(*, stopped_at: int | None = None, written: bool = False) -> tuple[dict[Ref, Object], list[str]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.support.fake_kube import Stop
-from tests.support.world import World, compared, evaluation, signature, success
+from tests.support.world import World, compared, ends, evaluation, signature, success
 
 from modelservice.contract.comparison import Comparison
 from modelservice.contract.failure import About, Failure
@@ -539,8 +539,7 @@ def test_a_comparison_of_a_newer_release_is_left_and_said() -> None:
     assert len(comparisons(world)) == 1
 
 
-@pytest.mark.parametrize("written", [False, True])
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize(("number", "written"), ends(7))
 def test_an_operator_that_is_killed_at_any_write_compares_once_and_goes_on(number: int, written: bool) -> None:
     """From the report of the training to the new revision: each write is the last one of an operator."""
     world, first = served()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.support.world import NAMESPACE, World
+from tests.support.world import NAMESPACE, World, ends
 
 from modelservice_operator.constants import ORPHANS
 from modelservice_operator.kinds import (
@@ -432,9 +432,8 @@ def test_it_may_be_stopped_before_or_after_any_write_and_retains_and_adopts_the_
     undisturbed, count = story(None, written=False)
     assert undisturbed == (("True", "Serving"), 1, 0)
     assert count >= 6
-    for number in range(count):
-        for written in (False, True):
-            assert story(number, written=written)[0] == undisturbed, (number, written)
+    for number, written in ends(count):
+        assert story(number, written=written)[0] == undisturbed, (number, written)
 
 
 def story(stopped_at: int | None, *, written: bool) -> tuple[tuple[tuple[str, str], int, int], int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.fake_kube import Stop
-from tests.support.world import NAMESPACE, World, success, without_image
+from tests.support.world import NAMESPACE, World, ends, success, without_image
 
 from modelservice.contract.failure import About, Failure
 from modelservice.contract.signature import InputTensor, Output, Signature
@@ -223,8 +223,7 @@ def test_what_an_autoscaler_leaves_is_kept_unless_another_number_is_said(
     assert world.one(DEPLOYMENT)["spec"]["replicas"] == 1
 
 
-@pytest.mark.parametrize("written", [False, True])
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(("number", "written"), ends(4))
 def test_what_an_autoscaler_leaves_survives_the_end_of_the_operator(number: int, *, written: bool) -> None:
     world = World()
     world.serve(serving={"autoscaling": {"maxReplicas": 5}})

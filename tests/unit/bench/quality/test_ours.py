@@ -37,6 +37,13 @@ def test_nothing_else_is_set() -> None:
         assert all(settings == {} for settings in (candidate.model or {}).values())
 
 
+@pytest.fixture(autouse=True)
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks and epochs: these learn what is easy, and what leaks, as well."""
+    monkeypatch.setattr(ensemble, "_MEMBERS", 4)
+    monkeypatch.setattr(ensemble, "_EPOCHS", 25)
+
+
 def test_raw_rows_are_learned_and_predicted() -> None:
     generator = np.random.default_rng(0)
     label = np.array(["0", "1"] * 50)
@@ -62,8 +69,7 @@ def test_numbers_are_learned_and_predicted() -> None:
 
 
 @pytest.mark.parametrize("candidate", [MLP, LOGISTIC], ids=lambda candidate: candidate.name)
-def test_shuffled_labels_reach_chance(candidate: Candidate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ensemble, "_EPOCHS", 25)  # what leaks is learned in fewer, too
+def test_shuffled_labels_reach_chance(candidate: Candidate) -> None:
     iris = load_table(source_named("iris"), NOWHERE)
     shuffled = replace(iris, target=np.random.default_rng(0).permutation(iris.target))
     folds = repeated_folds(shuffled.target, stratified=True, repeats=1)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from tests.support.examples import seeds
 from tests.support.fake_clock import FakeClock, settle
 from tests.unit.operator.machinery.test_cache import APP, make
 from tests.unit.operator.machinery.test_lease import FakeLeases, candidate
@@ -257,7 +258,7 @@ async def test_a_rival_that_was_faster_is_given_way_to(clock: FakeClock, leases:
     await replica.task
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(3, many=50))
 async def test_of_releases_that_start_together_one_leads_and_never_two(clock: FakeClock, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311
     never = asyncio.Event()

@@ -220,7 +220,7 @@ def test_numbers_are_compared_by_r2_and_their_errors(root: Root) -> None:
     table = "a,b,y\n" + "".join(f"{a:.4f},{b:.4f},{value:.4f}\n" for (a, b), value in zip(x, y, strict=True))
     (root / "numbers.csv").write_text(table)
     first = model(root, 12, table.encode(), epochs=1, target="y")
-    second = model(root, 13, table.encode(), epochs=60, target="y")
+    second = model(root, 13, table.encode(), epochs=30, target="y")
     data = train_work(target="y").data
     found = of_file(first, second, root / "numbers.csv", data=data)
     assert (found.metric, found.tested, found.better) == ("r2", True, 13)

@@ -181,7 +181,7 @@ def test_single_weights_become_zeros_the_smallest_first() -> None:
 @pytest.mark.parametrize("kind", ["structured", "unstructured"])
 def test_what_is_left_learns_what_the_model_said_before(kind: str) -> None:
     dataset = iris()
-    teacher = produce(train_work(epochs=40, hidden=(64, 64)))
+    teacher = produce(train_work(epochs=25, hidden=(64, 64)))
     content = teacher.files[MODEL_FILE]
     model = Compressible(onnx=content, network=StoredNetwork.of_files(teacher.files))
     run = OnnxEngine(content).run
@@ -193,9 +193,9 @@ def test_what_is_left_learns_what_the_model_said_before(kind: str) -> None:
         apart = OnnxEngine(found.onnx).run(dataset.validation.features) - run(dataset.validation.features)
         return found, float(np.abs(apart).mean())
 
-    (raw, before), (tuned, after) = made(0), made(40)
+    (raw, before), (tuned, after) = made(0), made(25)
     assert after < before / 2
-    assert made(40)[0].onnx == tuned.onnx
+    assert made(25)[0].onnx == tuned.onnx
     assert raw.network is not None
     assert tuned.network is not None
     if kind == "unstructured":

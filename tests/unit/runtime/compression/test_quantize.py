@@ -218,9 +218,19 @@ def test_steps_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert apply_steps(Compressible(onnx=b"model "), twice, NOTHING).onnx == b"model Int8Int8"
 
 
-@pytest.mark.parametrize("family", ["svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge"])
-def test_what_has_no_layers_of_weights_is_refused_with_the_remedy(family: str) -> None:
-    content = produce(train_work(model={family: {}})).files[MODEL_FILE]
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"svm": {}},
+        {"decisionTree": {}},
+        {"randomForest": {"trees": 3}},
+        {"gradientBoosting": {"rounds": 3}},
+        {"kernelRidge": {}},
+    ],
+    ids=lambda model: next(iter(model)),
+)
+def test_what_has_no_layers_of_weights_is_refused_with_the_remedy(model: dict[str, Any]) -> None:
+    content = produce(train_work(model=model)).files[MODEL_FILE]
     with pytest.raises(StageError, match=r"leave spec\.compression out") as caught:
         quantised_bytes(content)
     assert (caught.value.reason, caught.value.field) == ("NothingToQuantize", "spec.compression.steps")

@@ -218,6 +218,7 @@ def test_the_same_seed_blends_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(first.models) == 5
 
 
+@pytest.mark.usefixtures("few")
 def test_auto_learns_nothing_where_there_is_nothing_to_learn() -> None:
     dataset = load("wine")
     shuffled = with_values(dataset, np.random.default_rng(0).permutation)

@@ -62,7 +62,7 @@ def test_a_step_of_one_value_a_channel_has_no_spread_and_is_no_error() -> None:
 def test_few_images_teach_more_and_what_is_stored_is_a_plain_network() -> None:
     images = load("digitImages")
     few = few_images(200)
-    plain, normal = ([fit(few, model, epochs=30, seed=seed) for seed in range(3)] for model in (PLAIN, NORMALIZED))
+    plain, normal = ([fit(few, model, epochs=3, seed=seed) for seed in range(3)] for model in (PLAIN, NORMALIZED))
     assert sum(primary(one, images) for one in normal) > sum(primary(one, images) for one in plain) + 0.03
     assert normal[0].files[ARCHITECTURE_FILE] == plain[0].files[ARCHITECTURE_FILE]
     assert normal[0].parameters == plain[0].parameters

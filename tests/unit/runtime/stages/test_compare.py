@@ -308,7 +308,7 @@ def test_numbers_are_compared_by_their_errors(shelf: Shelf) -> None:
     y = x @ [2.0, -1.0] + generator.normal(size=160) * 0.1
     table = ("a,b,y\n" + "".join(f"{a:.4f},{b:.4f},{v:.4f}\n" for (a, b), v in zip(x, y, strict=True))).encode()
     shelf.train("rough", table, epochs=1, target="y")
-    shelf.train("fine", table, epochs=60, target="y")
+    shelf.train("fine", table, epochs=30, target="y")
     found = shelf.compared("fine", "rough", table, metrics=(KnownMetric.RMSE, KnownMetric.R2))
     assert metric(found, KnownMetric.RMSE).low > 0
     assert metric(found, KnownMetric.R2).low > 0

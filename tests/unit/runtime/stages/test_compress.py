@@ -418,8 +418,8 @@ TWO_KINDS = "\n".join(line for line in IRIS.read_text().splitlines() if not line
 @pytest.mark.parametrize(
     ("work", "content"),
     [
-        (train_work(target="petal_width", epochs=30, hidden=(32, 32)), IRIS.read_bytes()),
-        (train_work(epochs=30, hidden=(32, 32)), TWO_KINDS),
+        (train_work(target="petal_width", epochs=20, hidden=(32, 32)), IRIS.read_bytes()),
+        (train_work(epochs=20, hidden=(32, 32)), TWO_KINDS),
     ],
     ids=["numbers", "two classes"],
 )
@@ -428,7 +428,7 @@ def test_networks_for_numbers_and_for_two_classes_are_pruned_and_tuned(
 ) -> None:
     trained = produce(work, content)
     parent = store(trained, tmp_path / "parent")
-    steps = [{"prune": {"structured": {"ratio": 0.75}, "fineTuneEpochs": 60}}]
+    steps = [{"prune": {"structured": {"ratio": 0.75}, "fineTuneEpochs": 25}}]
     produced = produce(compress_work(work, parent, trained.digest, steps=steps, maxAccuracyDrop=1), content)
     assert produced.manifest.compression is not None
     assert produced.manifest.compression.drop < 0.1

@@ -32,7 +32,7 @@ def table(rows: int = 1500, *, informative: bool = True) -> bytes:
 
 
 def trained(model: dict[str, Any], content: bytes | None = None, **classification: Any) -> Produced:
-    work = train_work(target="y", epochs=20, model=model)
+    work = train_work(target="y", epochs=6, model=model)
     asked = Task.model_validate({"classification": classification})
     return produce(work.model_copy(update={"task": asked}), table() if content is None else content)
 
@@ -79,7 +79,7 @@ def test_a_family_without_epochs_chooses_on_rows_that_it_did_not_learn_from() ->
 
 def test_a_smaller_model_answers_by_the_same_threshold(tmp_path: Any) -> None:
     content = table()
-    work = train_work(target="y", epochs=20)
+    work = train_work(target="y", epochs=6)
     asked = Task.model_validate({"classification": {"positiveLabel": "a", "threshold": {"maximize": "F1"}}})
     work = work.model_copy(update={"task": asked})
     parent = produce(work, content)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.cases import check_each
 
 import modelservice
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
@@ -77,8 +78,11 @@ def test_a_message_of_any_text_fits_into_a_report(message: str, kind: Any, field
         assert Report.model_validate_json(said).result.outcome == "Failure"
 
 
-@pytest.mark.parametrize("number", sorted(errno.errorcode))
-def test_every_error_of_a_file_system_has_a_report(number: int) -> None:
+def test_every_error_of_a_file_system_has_a_report() -> None:
+    check_each(sorted(errno.errorcode), check_reported, name=errno.errorcode.__getitem__)
+
+
+def check_reported(number: int) -> None:
     failure, code = report_failure(OSError(number, os.strerror(number), "/data/x"))
     assert REASON.fullmatch(failure.reason)
     assert code == ExitCode.TRY_AGAIN

@@ -17,6 +17,7 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.search_report import Outcome, SearchReport
 from modelservice.contract.task import Task
 from modelservice.contract.work_order import TrainWork
+from modelservice.families import ensemble
 from modelservice.families.base import Fitted
 from modelservice.families.decision_tree import Tree
 from modelservice.stages.base import Produced
@@ -145,8 +146,11 @@ EACH_FAMILY: list[tuple[dict[str, Any], str, list[Any]]] = [
 
 
 @pytest.mark.parametrize("case", EACH_FAMILY, ids=lambda case: case[1])
-def test_each_family_can_be_searched(case: tuple[dict[str, Any], str, list[Any]]) -> None:
+def test_each_family_can_be_searched(
+    case: tuple[dict[str, Any], str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, path, values = case
+    monkeypatch.setattr(ensemble, "_EPOCHS", 4)
     of_images: dict[str, Any] = {"target": "y", "file": "i.npz"} if "cnn" in model else {}
     work = train_work(model=model, search={"parameters": [{"path": path, "values": values}]}, **of_images)
     report = report_of(World(images() if of_images else None).run(work))

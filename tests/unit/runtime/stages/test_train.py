@@ -15,7 +15,7 @@ from tests.unit.runtime.stages.pipelines import IRIS, produce, train_work
 
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, MODEL_FILE, WEIGHTS_FILE, Manifest
-from modelservice.families import architecture
+from modelservice.families import architecture, ensemble
 from modelservice.families.base import Fitted
 from modelservice.families.mlp import Mlp
 from modelservice.inference.predictor import Predictor
@@ -72,7 +72,8 @@ def test_small_networks_are_the_same_on_any_number_of_threads() -> None:
     assert one.files == two.files
 
 
-def test_defaults_classify_iris() -> None:
+def test_defaults_classify_iris(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensemble, "_MEMBERS", 4)  # a quarter of the networks, which take a second each
     produced = produce(train_work(epochs=60, hidden=(64, 64)))
     confusion = produced.metrics.confusion_matrix
     assert confusion is not None

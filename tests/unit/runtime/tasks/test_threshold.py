@@ -37,7 +37,7 @@ def test_no_threshold_has_a_higher_f1(rows: Any, weighed: bool) -> None:
 
     found = best_f1_threshold(positive, true, weights)
     assert 0 <= found <= 1
-    assert f1(found) == pytest.approx(max(f1(place / 20 - 0.01) for place in range(21)))
+    assert f1(found) == pytest.approx(max(f1(place / 10 - 0.05) for place in range(11)))
 
 
 def test_the_threshold_is_half_way_and_of_equal_ones_the_nearest_to_a_half() -> None:

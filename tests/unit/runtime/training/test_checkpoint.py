@@ -289,8 +289,32 @@ def test_a_process_that_is_asked_to_end_after_each_step_ends_as_one_that_is_not(
     assert shelf.said == [f"train went on from epoch {epoch} of {expected.told[0].of}" for epoch in places]
 
 
+class Written(Shelf):
+    """All that was ever kept in it, one after the other."""
+
+    def __init__(self, every: float) -> None:
+        super().__init__(every=every)
+        self.contents: list[bytes] = []
+
+    def write(self, name: str, *content: bytes | memoryview) -> None:
+        super().write(name, *content)
+        self.contents.append(self.kept[name])
+
+
 @pytest.mark.parametrize("kind", TRAININGS)
-@pytest.mark.parametrize("every", [1, 4])
+def test_each_checkpoint_of_a_process_that_is_gone_leads_to_the_same_end(kind: str) -> None:
+    """Some steps after it was written, too: they are made again."""
+    train = TRAININGS[kind]
+    expected, whole = undisturbed(train), Written(every=4)
+    assert_same(train(whole.checkpointing()), expected)
+    assert len(whole.contents) > 1
+    for content in whole.contents:
+        shelf = Shelf(every=4, kept={"train": content})
+        assert_same(train(shelf.checkpointing()), expected)
+        assert len(shelf.said) == 1
+
+
+@pytest.mark.parametrize(("kind", "every"), [("adam", 1), ("adam", 4), ("members", 4), ("stream", 4)])
 def test_a_process_that_is_killed_at_any_step_goes_on_from_its_last_checkpoint(kind: str, every: int) -> None:
     train = TRAININGS[kind]
     expected = undisturbed(train)

@@ -60,9 +60,9 @@ def test_steps_are_computed_in_it_and_rows_that_choose_the_epoch_as_they_are_ser
 
 
 MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "mlp": ("breast_cancer", {"mlp": {"hiddenLayers": [32]}}, {"epochs": 20}),
-    "mlp of numbers": ("diabetes", {"mlp": {"hiddenLayers": [32]}}, {"epochs": 20}),
-    "cnn": ("digitImages", {"cnn": {"channels": [8, 16], "hiddenLayers": [32]}}, {"epochs": 5}),
+    "mlp": ("breast_cancer", {"mlp": {"hiddenLayers": [32]}}, {"epochs": 10}),
+    "mlp of numbers": ("diabetes", {"mlp": {"hiddenLayers": [32]}}, {"epochs": 10}),
+    "cnn": ("digitImages", {"cnn": {"channels": [8, 16], "hiddenLayers": [32]}}, {"epochs": 4, "batch_size": 32}),
     "cnn, normalised": (
         "digitImages",
         {"cnn": {"channels": [8, 16], "hiddenLayers": [32], "normalization": "Batch"}},
