@@ -111,7 +111,8 @@ def side_by_side(first: Callable[[], int], command: Sequence[str]) -> int:
         try:
             code = first()
         except BaseException:
-            os.killpg(other.pid, signal.SIGINT)
+            with suppress(ProcessLookupError):
+                os.killpg(other.pid, signal.SIGINT)
             raise
         return code or shown.result()
 

@@ -69,7 +69,8 @@ class Wire:
         self._address, self._name, self._clock = address, name, clock
         self._context = ssl.create_default_context() if parts.scheme == "https" else None
         self._host, self._port = parts.hostname, parts.port or (443 if self._context else 80)
-        self._line = f"/v2/models/{quote(name, safe='')}%s HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        self._path = f"/v2/models/{quote(name, safe='')}"
+        self._host_line = f"Host: {parts.netloc}\r\n"
         self._until = self._rests = float("-inf")
 
     def send(
@@ -79,7 +80,7 @@ class Wire:
 
         Args:
             path: below that of the model.
-            body: its parts; nothing asks by GET.
+            body: its parts; without any it is a GET.
             header: bytes of its JSON.
             within: seconds.
 
@@ -107,7 +108,7 @@ class Wire:
             raise
 
     def _request(self, path: str, body: Sequence[bytes | memoryview], header: int) -> bytes:
-        lines = self._line % path
+        lines = f"{self._path}{path} HTTP/1.1\r\n{self._host_line}"
         if not body:
             return f"GET {lines}\r\n".encode()
         size = sum(map(len, body))
@@ -117,7 +118,7 @@ class Wire:
     def _try(self, request: bytes, seconds: float, end: float) -> tuple[str | None, bytes]:
         try:
             return self._checked(self._exchange(request, end))
-        except (OSError, httptools.HttpParserError) as error:
+        except (OSError, UnicodeError, httptools.HttpParserError) as error:
             self.close()
             raise self._failed(error, seconds) from None
 
@@ -137,11 +138,14 @@ class Wire:
             self._connection = self._connected(min(CONNECT_SECONDS, self._left(end)))
             self._until = self._clock() + _CONNECTION_SECONDS
         connection, answer = self._connection, _Answer()
-        connection.settimeout(self._left(end))
-        connection.sendall(request)
-        while not answer.is_whole:
+        try:
             connection.settimeout(self._left(end))
-            answer.take(connection.recv(_PIECE))
+            connection.sendall(request)
+            while not answer.is_whole:
+                connection.settimeout(self._left(end))
+                answer.take(connection.recv(_PIECE))
+        finally:
+            answer.end()
         return answer
 
     def _connected(self, seconds: float) -> socket.socket:
@@ -217,6 +221,10 @@ class _Answer:
         self._parser.feed_data(data)
         if self._size > _MAX_ANSWER or self._come - self._size > _MAX_BESIDE:
             raise ConnectionError(f"more than {_MAX_ANSWER} bytes")
+
+    def end(self) -> None:
+        """Let go of the parser, which leads back here: what was read is freed with its last user."""
+        del self._parser
 
     def header(self, name: str) -> str | None:
         """The value of a header."""

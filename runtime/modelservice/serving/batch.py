@@ -98,7 +98,7 @@ class Limited(Waiting):
     def expire(self, seconds: float) -> None:
         """It is over, if it was not answered."""
         if not self.told:
-            self.tell(TooLateError(f"it was not answered within its timeout of {seconds * 1000:g} ms"))
+            self.tell(TooLateError(seconds))
 
 
 class Part(NamedTuple):

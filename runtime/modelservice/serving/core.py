@@ -144,7 +144,9 @@ def build_inference(model: ServedModel, batcher: Batcher, common: Common) -> Inf
     encoder, hypothetical = decoding(model.encoder), Computation(model)
     if encoder is None:
         return Inference(batcher, hypothetical, common.parsing)
-    return DecodingInference(batcher, hypothetical, common.parsing, encoder=encoder, budget=common.budget)
+    return DecodingInference(
+        batcher, hypothetical, common.parsing, encoder=encoder, budget=common.budget, clock=common.clock
+    )
 
 
 def build_core(

@@ -4,6 +4,7 @@ A body of 44 KiB can hold four pictures of 67 million pixels each, and one of 64
 """
 
 from asyncio import Future
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from modelservice.serving.batch import Asker
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget, Held
 from modelservice.serving.calls import Call, Rendered, check_decoded, decoded_rows
-from modelservice.serving.errors import ClientLeftError
+from modelservice.serving.errors import ClientLeftError, TooLateError
 from modelservice.serving.inference import Inference, Parsing
 from modelservice.serving.model import Compute
 from modelservice.serving.results import Results
@@ -27,14 +28,23 @@ class DecodingInference(Inference):
         parsing: as of ``Inference``; decodes, too.
         encoder: whose rows they are.
         budget: counts decoded rows until they are answered.
+        clock: by which waiting for a thread, and decoding, are part of a request's time.
     """
 
     def __init__(
-        self, batcher: Batcher, hypothetical: Compute, parsing: Parsing, *, encoder: DecodingEncoder, budget: Budget
+        self,
+        batcher: Batcher,
+        hypothetical: Compute,
+        parsing: Parsing,
+        *,
+        encoder: DecodingEncoder,
+        budget: Budget,
+        clock: Callable[[], float],
     ) -> None:
         super().__init__(batcher, hypothetical, parsing)
         self._encoder = encoder
         self._budget = budget
+        self._clock = clock
 
     async def compute(self, call: Call[Rendered], *, large: bool, patience: int = 1) -> Rendered:
         """See ``Inference``.
@@ -47,7 +57,7 @@ class DecodingInference(Inference):
             return await super().compute(call, large=large, patience=patience)
         with self._budget.hold() as held:
             held.add(size)
-            call = await self._parsing.start(self._decoded, call)
+            call = await self._parsing.start(self._decoded, call, self._clock())
             return await super().compute(call, large=large, patience=patience)
 
     def ask(self, call: Call[Any], asker: Asker, *, alone: bool = False) -> None:
@@ -62,13 +72,24 @@ class DecodingInference(Inference):
             return
         counted = _Counted(asker, self._budget.hold())
         counted.held.add(size)
-        self._parsing.start(self._decoded, call, asker).add_done_callback(partial(self._ask_decoded, counted))
+        decoding = self._parsing.start(self._decoded, call, self._clock(), asker)
+        decoding.add_done_callback(partial(self._ask_decoded, counted))
 
-    def _decoded(self, call: Call[Rendered], asker: Asker | None = None) -> Call[Rendered]:
-        """What a thread does, unless nobody is left to answer."""
+    def _decoded(self, call: Call[Rendered], asked: float, asker: Asker | None = None) -> Call[Rendered]:
+        """What a thread does, unless nobody is left to answer, or the time is over."""
         if asker is not None and asker.disconnected:
             raise ClientLeftError("the client left before it was answered")
-        return call._replace(rows=decoded_rows(self._encoder, call.rows, call.place))
+        self._seconds_left(call, asked)
+        rows = decoded_rows(self._encoder, call.rows, call.place)
+        return call._replace(rows=rows, timeout=self._seconds_left(call, asked))
+
+    def _seconds_left(self, call: Call[Rendered], asked: float) -> float | None:
+        if call.timeout is None:
+            return None
+        left = call.timeout - (self._clock() - asked)
+        if left <= 0:
+            raise TooLateError(call.timeout)
+        return left
 
     def _ask_decoded(self, asker: Asker, decoding: Future[Call[Any]]) -> None:
         failed = decoding.exception()  # not raised here: its frames would lead to this one, and that to it

@@ -198,10 +198,13 @@ class OtherArtifactError(RequestError):
 
 
 class TooLateError(RequestError):
-    """The request waited for longer than it said that it may; its rows are not computed any more."""
+    """The request waited for longer than the seconds that it said; its rows are not computed any more."""
 
     status = 504
     code = "DEADLINE_EXCEEDED"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it was not answered within its timeout of {seconds * 1000:g} ms")
 
 
 class ClientLeftError(RequestError):

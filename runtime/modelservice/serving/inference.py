@@ -13,7 +13,7 @@ from modelservice.serving.load import Load
 from modelservice.serving.model import Compute
 
 LARGE_BODY: Final = 64 * 1024
-"""Bytes from which a body is decoded and parsed, and its answer rendered, in a thread."""
+"""Bytes from which a body is decoded and parsed in a thread."""
 LARGE_ANSWER: Final = 16 * 1024
 """Numbers from which an answer is rendered in a thread: a small body can carry 10,000 short rows."""
 LARGE_AT_ONCE: Final = 2
@@ -43,8 +43,11 @@ class Parsing:
         return await self.start(parse, *request) if large else parse(*request)
 
     def start(self, work: Callable[..., Done], *arguments: Any) -> asyncio.Future[Done]:
-        """Do what takes long in a thread, for who may not await; cancelled, it is not begun."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        """Do what takes long in a thread, for who may not await; cancelled, it is not begun, and holds no argument."""
+        given = [arguments]
+        done = asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*given.pop()))
+        done.add_done_callback(lambda _: given.clear())
+        return done
 
 
 class Inference:

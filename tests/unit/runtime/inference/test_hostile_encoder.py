@@ -1,5 +1,6 @@
 """What asks an encoder against one that lies, drips, or says more than anybody wants to hear."""
 
+import gc
 import json
 import socket
 import threading
@@ -150,3 +151,20 @@ def test_a_document_is_not_parsed_that_is_longer_than_any_of_ours() -> None:
         look_at(address, "minilm")
     with answering(said(b'{"error": "long"' + b" " * 2**16 + b"}", status="400 Bad Request")) as address:
         assert str(refused(address)).endswith('400: {"error": "long"')
+
+
+def test_an_answer_is_freed_with_its_last_user_and_not_when_garbage_is_collected() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with answering(said(b"x" * 1000, status="400 Bad Request")) as address:
+            assert refused(address).trouble is Trouble.REFUSED
+        assert [one for one in gc.get_objects() if type(one) is encoder_wire._Answer] == []
+    finally:
+        gc.enable()
+
+
+def test_a_host_that_cannot_be_one() -> None:
+    error = refused("http://a..b")
+    assert error.trouble is Trouble.AWAY
+    assert "a..b" in str(error)

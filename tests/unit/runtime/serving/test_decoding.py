@@ -22,7 +22,7 @@ from modelservice.modalities.image.pictures import decode_picture
 from modelservice.serving import calls
 from modelservice.serving.budget import Budget
 from modelservice.serving.core import Core, Models
-from modelservice.serving.errors import ClientLeftError
+from modelservice.serving.errors import ClientLeftError, TooLateError
 from modelservice.serving.protocols.open_inference.messages import MESSAGES as OPEN_INFERENCE
 from modelservice.serving.protocols.tensorflow.messages import DTYPES
 from modelservice.serving.protocols.tensorflow.messages import MESSAGES as TENSORFLOW
@@ -226,3 +226,15 @@ async def test_nothing_is_decoded_for_who_left(decoded: list[int]) -> None:
     assert isinstance(await gone.told, ClientLeftError)
     assert decoded == []
     assert core.common.budget.free == core.common.budget.limit
+
+
+async def test_waiting_for_a_thread_is_part_of_the_time_that_a_request_has(decoded: list[int]) -> None:
+    times = iter((10.0, 10.5))  # asked, and a thread is free
+    core, asker = core_of(image_model(), clock=lambda: next(times)), Gone()
+    asker.disconnected = False
+    call = calls.Call([PICTURE], lambda error: pytest.fail(str(error)), lambda _: None, timeout=0.25)
+    core.inference.ask(call, asker)
+    told = await asker.told
+    assert isinstance(told, TooLateError)
+    assert str(told) == "it was not answered within its timeout of 250 ms"
+    assert decoded == []

@@ -153,6 +153,7 @@ class Exchange:
         except RequestError as error:
             self.refused = to_answer(error)
             self._body.clear()
+            self._release()
         else:
             self._body.append(part)
 
@@ -177,6 +178,10 @@ class Exchange:
         self._parsing = None
         if parsing.cancelled():
             self._finish(to_answer(ClientLeftError("the client left before it was answered")))
+            return
+        failed = parsing.exception()  # not raised here: its frames would lead to this one, and that to it
+        if isinstance(failed, Exception):
+            self._finish(to_answer(failed))
             return
         try:
             self._submit(parsing.result())
@@ -214,6 +219,9 @@ class Exchange:
 
     def _record(self, status: int) -> None:
         core = self.core
+        self._release()
+        core.chain.record(self.arrival, str(status), core.common.clock() - self._started)
+
+    def _release(self) -> None:
         if self._held is not None:
             self._held.release()
-        core.chain.record(self.arrival, str(status), core.common.clock() - self._started)

@@ -1,6 +1,6 @@
 """The ASGI front of what connections do not answer themselves: the chain, and the application behind it.
 
-``connection`` answers small inference requests before there is a scope; both ways begin and end with the same chain.
+``connection`` answers inference requests before there is a scope; both ways begin and end with the same chain.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,7 +37,7 @@ class Front:
     """An ASGI application around another one."""
 
     def __init__(self, application: Application, *, models: Models, operations: Mapping[str, Asked]) -> None:
-        """Args: what answers all but small inferences, and operations by path."""
+        """Args: what answers all that connections do not, and operations by path."""
         self.direct = Direct(models, operations)
         self._application = application
         self._operations = operations

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import re
 import threading
+import weakref
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, cast
@@ -29,9 +31,11 @@ from tests.unit.runtime.serving.talking import (
 from modelservice.contract.serving import Batching
 from modelservice.serving.answer import Answer
 from modelservice.serving.batcher import Batcher
+from modelservice.serving.budget import Budget
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.costs import Costs
-from modelservice.serving.inference import LARGE_ANSWER, LARGE_AT_ONCE, LARGE_BODY
+from modelservice.serving.errors import RequestError
+from modelservice.serving.inference import LARGE_ANSWER, LARGE_AT_ONCE, LARGE_BODY, Parsing
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.transports.http.connection import LESSONS, MAX_HEAD, PIECE, InferenceConnection
@@ -196,6 +200,58 @@ async def test_what_is_large_and_whose_client_left_is_not_parsed() -> None:
             goes_on.set()
         await asyncio.gather(*before)
     assert 'code="499"' in core.common.exposition.render().body.decode()
+
+
+async def test_what_a_large_body_was_refused_for_is_freed_with_its_answer() -> None:
+    async with listening(InferenceConnection) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                writer.write(request(b"{" * LARGE_BODY + b" "))
+                assert b" 400 " in await reader.readline()
+                await reader.readuntil(b"}")
+            assert [one for one in gc.get_objects() if isinstance(one, RequestError)] == []
+        finally:
+            gc.enable()
+        writer.close()
+
+
+async def test_what_is_refused_counts_no_longer_though_it_has_not_come() -> None:
+    core, made = core_of(numeric_model(), budget=Budget(LARGE_BODY + 1)), []
+
+    class Kept(InferenceConnection):
+        def connection_made(self, transport: Any) -> None:
+            made.append(self)
+            super().connection_made(transport)
+
+    async with listening(Kept, core=core) as (port, _):
+        _, slow = await asyncio.open_connection("127.0.0.1", port)
+        slow.write(request(b" " * 3 * LARGE_BODY)[: -LARGE_BODY // 2])
+        await until(lambda: bool(made and (reading := made[0]._reading) is not None and reading.refused is not None))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(GOOD + b" " * (LARGE_BODY + 1 - len(GOOD))))
+        assert b" 200 " in await reader.readline()
+        for one in (slow, writer):
+            one.close()
+
+
+async def test_who_gives_up_before_a_thread_is_free_leaves_nothing_there() -> None:
+    class Body(list[bytes]):
+        """A list that a weak reference can look after."""
+
+    parsing, goes_on, given = Parsing(), threading.Event(), Body()
+    busy = [parsing.start(goes_on.wait) for _ in range(LARGE_AT_ONCE)]
+    try:
+        waiting, alive = parsing.start(len, given), weakref.ref(given)
+        del given
+        waiting.cancel()
+        await asyncio.sleep(0)
+        assert alive() is None
+    finally:
+        goes_on.set()
+    await asyncio.gather(*busy)
 
 
 async def test_a_head_that_was_parsed_before_is_known_again() -> None:
