@@ -7,10 +7,13 @@ its place, and comes again in every pass. To compare them by value would cost mo
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import wraps
-from typing import TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
+
+_ALL: Final[list[OrderedDict[Any, Any]]] = []
+"""What is kept of each function."""
 
 
 def remembered(most: int) -> Callable[[Callable[[*Ts], R]], Callable[[*Ts], R]]:
@@ -23,6 +26,7 @@ def remembered(most: int) -> Callable[[Callable[[*Ts], R]], Callable[[*Ts], R]]:
     def decorate(make: Callable[[*Ts], R]) -> Callable[[*Ts], R]:
         # The arguments live as long as their entry, so that no other object can have the identity of one.
         kept: OrderedDict[tuple[int, ...], tuple[tuple[object, ...], R]] = OrderedDict()
+        _ALL.append(kept)
 
         @wraps(make)
         def look(*args: *Ts) -> R:
@@ -39,3 +43,9 @@ def remembered(most: int) -> Callable[[Callable[[*Ts], R]], Callable[[*Ts], R]]:
         return look
 
     return decorate
+
+
+def forget() -> None:
+    """All results of all functions, so that what is measured is what a process does that began just now."""
+    for kept in _ALL:
+        kept.clear()

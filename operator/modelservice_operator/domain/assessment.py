@@ -216,7 +216,7 @@ def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifact
 
 
 def _of_nobody(observed: Observed) -> Iterator[str]:
-    """Claims that nobody vouches for, and that no stage waits for."""
+    """Claims that nobody vouches for, whether or not a stage waits for the name of one."""
     found = list(unproven_claims(observed).values())
     yield from map(unproven_words, found[:_SHOWN])
     if len(found) > _SHOWN:

@@ -68,11 +68,12 @@ def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collectio
     kept: set[Name] = {(CONTROLLER_REVISION, keyed_name(observed.owner.name, key)) for key in {*expired, *named} - void}
     kept |= {(JOB, job.name) for job in newest.values() if job.unfinished or job.key in recorded}
     due = ((key, _next_try(inputs, key, newest.get(key))) for key in expired if key not in void)
-    begun, begin = next(((key, job) for key, job in due if job is not None), (None, None))
-    # One that waits for a queue which is asked for no more goes once the next try is there.
-    begins = begin is not None and not any(job.unfinished for key, job in newest.items() if key != begun)
+    unfinished = {key for key, job in newest.items() if job.unfinished}
+    # One that waits for a queue which is asked for no more is itself what is unfinished, and goes once its next try is
+    # there, whatever else is due.
+    begin = next((job for key, job in due if job is not None and unfinished <= {key}), None)
     return Expiry(
-        part=Part(desired=(Desired(obj=begin, immutable=True),) if begin and begins else (), kept=frozenset(kept)),
+        part=Part(desired=(Desired(obj=begin, immutable=True),) if begin else (), kept=frozenset(kept)),
         void=frozenset(void),
         failed=tuple(_words(expired[key], job) for key, job in failed.items()),
         waits=tuple(_waits(job, since) for job in newest.values() if (since := job.suspended_since) is not None),

@@ -88,12 +88,16 @@ class TrainStage:
             if fitted is not plain:
                 difference = max(difference, check_conversion(plain, engine_of(plain).run, dataset)[1])
         with watch.step("evaluate"):
+            if folds:
+                del run  # the models of the folds need the memory that its session takes
             validated = cross_validate(
                 divided,
                 folds,
                 lambda rows, told, fold: recipe.test(rows, told, checkpointing.of(f"fold-{fold}")),
                 parts[tries + 1 :],
             )
+            if folds:
+                run = engine_of(fitted).run
             # What will be served is measured: the ONNX model. A family without epochs saw the validation rows, too.
             metrics = measure(
                 *with_all_tested(raw, dataset, run),

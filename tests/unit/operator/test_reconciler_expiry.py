@@ -379,3 +379,46 @@ def test_what_deletes_for_a_revision_waits_in_the_queue_and_moves_with_it() -> N
     last = deletions(world)[-1]
     assert LABEL_QUEUE not in last["metadata"]["labels"]
     assert not last["spec"].get("suspend")
+
+
+def test_one_that_waits_in_a_queue_moves_with_it_while_an_older_one_has_failed() -> None:
+    world = World()
+    world.kube.queues = {}
+    spec: dict[str, Any] = {"artifacts": DELETE, "revisionHistoryLimit": 1}
+
+    def let_run(stage: str) -> None:
+        waiting = (one for one in world.all(JOB) if one["spec"].get("suspend"))
+        (job,) = (one for one in waiting if one["metadata"]["labels"][LABEL_STAGE] == stage)
+        world.kube.store({**job, "spec": {**job["spec"], "suspend": False}})
+
+    def queued(epochs: int, queue: str) -> None:
+        world.clock.seconds += 60
+        world.service(**spec, training={"epochs": epochs, "queueName": queue})
+        world.settle()
+
+    def trained() -> str:
+        let_run("train")
+        key = world.run_stages()
+        world.roll_out()
+        world.settle()
+        return key
+
+    def queues() -> dict[str, str]:
+        return {keys_of(job)[0]: job["metadata"]["labels"][LABEL_QUEUE] for job in deletions(world)}
+
+    first = world.serve(**spec)
+    queued(2, "full")
+    second = trained()
+    let_run(STAGE_DELETE)
+    end_deletion(world, REFUSED)
+    queued(3, "full")
+    trained()
+    assert queues() == {first: "full", second: "full"}
+    queued(3, "there")
+    world.finish_deletions()
+    world.settle()
+    assert queues() == {first: "full", second: "there"}
+    let_run(STAGE_DELETE)
+    end_deletion(world)
+    world.settle()
+    assert queues() == {first: "there"}, "the one that failed is tried anew"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelservice_operator.remembering import remembered
+from modelservice_operator.remembering import forget, remembered
 
 
 class Counted:
@@ -49,3 +49,13 @@ def test_what_is_raised_is_raised_each_time() -> None:
     for _ in range(2):
         with pytest.raises(KeyError):
             look(wrong, 1)
+
+
+def test_what_is_forgotten_is_computed_anew() -> None:
+    counted = Counted()
+    look = remembered(2)(counted)
+    obj = {"a": 1}
+    look(obj, 1)
+    forget()
+    look(obj, 1)
+    assert len(counted.made) == 2

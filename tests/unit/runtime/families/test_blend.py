@@ -32,10 +32,15 @@ def rows_of(name: str) -> LearnedRows:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks, epochs and trees: for what holds of a blend of any models."""
+def few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And few epochs; all other models are those that small tables have."""
     monkeypatch.setattr(ensemble, "_MEMBERS", 5)
     monkeypatch.setattr(ensemble, "_EPOCHS", 30)
+
+
+@pytest.fixture
+def few(few_networks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks, epochs and trees: for what holds of a blend of any models."""
     monkeypatch.setattr(candidates, "_MANY_ROWS", 0)
     monkeypatch.setattr(candidates, "_FEW_TREES", 20)
 
@@ -218,7 +223,7 @@ def test_the_same_seed_blends_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(first.models) == 5
 
 
-@pytest.mark.usefixtures("few")
+@pytest.mark.usefixtures("few_networks")
 def test_auto_learns_nothing_where_there_is_nothing_to_learn() -> None:
     dataset = load("wine")
     shuffled = with_values(dataset, np.random.default_rng(0).permutation)

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from modelservice.contract.manifest import ARCHITECTURE_FILE, MODEL_FILE, WEIGHT
 from modelservice.families import architecture, ensemble
 from modelservice.families.base import Fitted
 from modelservice.families.mlp import Mlp
+from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.sources import read_source
 from modelservice.stages.base import Produced
+from modelservice.stages.folds import cross_validate
 from modelservice.stages.threads import engine_of
 from modelservice.stages.train import MAX_DIFFERENCE, check_conversion
 from modelservice.training.threads import limited_threads
@@ -198,6 +201,25 @@ def test_what_is_served_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelservice.stages.train.engine_of", counted)
     produce(train_work())
     assert len(opened) == 1
+
+
+def test_what_is_served_is_not_open_while_the_models_of_folds_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: weakref.WeakSet[OnnxEngine] = weakref.WeakSet()
+    held: list[int] = []
+
+    def kept_in_sight(fitted: Fitted) -> OnnxEngine:
+        engine = engine_of(fitted)
+        opened.add(engine)
+        return engine
+
+    def counted(*args: Any) -> Any:
+        held.append(len(opened))
+        return cross_validate(*args)
+
+    monkeypatch.setattr("modelservice.stages.train.engine_of", kept_in_sight)
+    monkeypatch.setattr("modelservice.stages.train.cross_validate", counted)
+    produce(train_work(model={"logistic": {}}, split={"folds": 2}))
+    assert held == [0]
 
 
 def test_categories_and_gaps_are_learned_and_served_alike() -> None:
