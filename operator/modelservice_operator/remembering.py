@@ -4,6 +4,7 @@ An object of the cache and a spec that was read are never changed: each stays th
 its place, and comes again in every pass. To compare them by value would cost more than most of what is made of them.
 """
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import wraps
@@ -20,11 +21,12 @@ def remembered(most: int) -> Callable[[Callable[[*Ts], R]], Callable[[*Ts], R]]:
     """Decorate a pure function, whose results nobody changes; what it raises is not remembered.
 
     Args:
-        most: results that are kept, with their arguments: those that were asked for last.
+        most: results that are kept: those that were asked for last. One of a spec goes with the spec, so that old ones
+            of somebody who edits on and on are nowhere.
     """
 
     def decorate(make: Callable[[*Ts], R]) -> Callable[[*Ts], R]:
-        # The arguments live as long as their entry, so that no other object can have the identity of one.
+        # An entry goes with its first argument that does, or keeps it: no other object can have the identity of one.
         kept: OrderedDict[tuple[int, ...], tuple[tuple[object, ...], R]] = OrderedDict()
         _ALL.append(kept)
 
@@ -35,7 +37,7 @@ def remembered(most: int) -> Callable[[Callable[[*Ts], R]], Callable[[*Ts], R]]:
                 kept.move_to_end(identity)
                 return found[1]
             result = make(*args)
-            kept[identity] = args, result
+            kept[identity] = tuple(_held(arg, lambda _: kept.pop(identity, None)) for arg in args), result
             if len(kept) > most:
                 kept.popitem(last=False)
             return result
@@ -43,6 +45,14 @@ def remembered(most: int) -> Callable[[Callable[[*Ts], R]], Callable[[*Ts], R]]:
         return look
 
     return decorate
+
+
+def _held(arg: object, gone: Callable[[object], object]) -> object:
+    """A reference to an argument that tells when it is gone, or the argument itself: dicts have no such references."""
+    try:
+        return weakref.ref(arg, gone)
+    except TypeError:
+        return arg
 
 
 def forget() -> None:

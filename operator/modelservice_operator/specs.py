@@ -1,6 +1,8 @@
 """Specs, read once for each change while a ModelService is at work: up to a hundred trials of a search are checked."""
 
+import json
 from collections import OrderedDict
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -9,6 +11,16 @@ from modelservice_operator.objects import Object
 
 _REMEMBERED = 1024
 """Of a thousand that are made at once, several hundred are at work at the same time."""
+_LARGE = 32 * 1024
+"""Characters of a spec, as JSON, from which it is read anew in each pass: a thousand of the largest take a gigabyte."""
+Outcome = ModelServiceSpec | ValidationError
+
+
+class Read(NamedTuple):
+    """The newest spec of a ModelService, and of which generation it is."""
+
+    generation: int
+    outcome: Outcome
 
 
 class Specs:
@@ -18,7 +30,7 @@ class Specs:
     """
 
     def __init__(self) -> None:
-        self._read: OrderedDict[tuple[str, int], ModelServiceSpec | ValidationError] = OrderedDict()
+        self._read: OrderedDict[str, Read] = OrderedDict()
 
     def read(self, service: Object) -> ModelServiceSpec:
         """The spec of a ModelService as it is stored.
@@ -27,17 +39,25 @@ class Specs:
             ValidationError: it is not valid.
         """
         metadata = service["metadata"]
-        change = metadata["uid"], int(metadata.get("generation", 0))
-        found = self._read.pop(change, None) or _parsed(service)
-        self._read[change] = found
+        uid, generation = metadata["uid"], int(metadata.get("generation", 0))
+        read = self._read.pop(uid, None)
+        if read is None or read.generation != generation:
+            read = Read(generation, _parsed(service))
+            if len(json.dumps(service["spec"])) >= _LARGE:
+                return _told(read.outcome)
+        self._read[uid] = read
         if len(self._read) > _REMEMBERED:
             self._read.popitem(last=False)
-        if isinstance(found, ValidationError):
-            raise found.with_traceback(None)  # each raise would add its frames to those of the ones before
-        return found
+        return _told(read.outcome)
 
 
-def _parsed(service: Object) -> ModelServiceSpec | ValidationError:
+def _told(outcome: Outcome) -> ModelServiceSpec:
+    if isinstance(outcome, ValidationError):
+        raise outcome.with_traceback(None)  # each raise would add its frames to those of the ones before
+    return outcome
+
+
+def _parsed(service: Object) -> Outcome:
     try:
         return ModelServiceSpec.model_validate(service["spec"])
     except ValidationError as error:

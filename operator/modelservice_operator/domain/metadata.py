@@ -136,7 +136,7 @@ class Owner:
 
 
 def controller_uid(obj: Mapping[str, Any]) -> str | None:
-    """UID of the object that made this one and looks after it; only controllers may say so of pods."""
+    """UID of the object that made this one and looks after it, as it says; who may make pods may say so of theirs."""
     references = obj["metadata"].get("ownerReferences") or ()
     return next((reference["uid"] for reference in references if reference.get("controller")), None)
 

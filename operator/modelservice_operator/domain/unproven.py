@@ -7,7 +7,7 @@ brings claims first, with models in them, and what vouches for them a while late
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from modelservice_operator.domain.names import parse_job_name, parse_key
+from modelservice_operator.domain.names import keyed_name, parse_job_name, parse_key
 from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
@@ -29,7 +29,8 @@ def unproven_claims(observed: Observed) -> Mapping[str, Object]:
         return {}
     made = ((kind, obj) for kind, objects in observed.children.items() for obj in objects)
     known = {key for kind, obj in (*adoptable, *made) for key in _keys(observed.owner.name, kind, obj)}
-    return {name: claim for name, claim in claims.items() if parse_key(observed.owner.name, name) not in known}
+    proven = {keyed_name(observed.owner.name, key) for key in known}  # as a whole: NAME-KEY-copy is none of it
+    return {name: claim for name, claim in claims.items() if name not in proven}
 
 
 def unproven_problem(claim: Object, *, now: datetime) -> Problem:

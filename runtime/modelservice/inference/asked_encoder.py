@@ -97,7 +97,8 @@ class AskedEncoder:
                 "does not answer as an encoder does: name a ModelService with model.pretrained"
             ) from None
         if digest != self._encoder.digest:
-            raise self._changed(f"answers as {digest}, and {self._encoder.digest} is asked for")
+            said = " ".join(str(digest)[:80].split())
+            raise self._changed(f"answers as {said}, and {self._encoder.digest} is asked for")
         size = 4 * rows * self._encoder.width
         if shape != (rows, self._encoder.width) or len(content) - at != size:
             raise self._changed(f"answers with {list(shape)}, and [{rows}, {self._encoder.width}] is expected")

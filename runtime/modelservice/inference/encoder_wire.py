@@ -1,6 +1,7 @@
 """The connection to the service of a shared encoder: kept, timed as a whole, and read up to a length."""
 
 import json
+import select
 import socket
 import ssl
 import time
@@ -118,7 +119,7 @@ class Wire:
     def _try(self, request: bytes, seconds: float, end: float) -> tuple[str | None, bytes]:
         try:
             return self._checked(self._exchange(request, end))
-        except (OSError, UnicodeError, httptools.HttpParserError) as error:
+        except (OSError, UnicodeError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.close()
             raise self._failed(error, seconds) from None
 
@@ -134,6 +135,8 @@ class Wire:
 
     def _exchange(self, request: bytes, end: float) -> "_Answer":
         """What it answers: that has to be there in time as a whole, and not each part of it."""
+        if self._connection is not None and _says_something(self._connection):
+            self.close()
         if self._connection is None:
             self._connection = self._connected(min(CONNECT_SECONDS, self._left(end)))
             self._until = self._clock() + _CONNECTION_SECONDS
@@ -260,6 +263,13 @@ class _Answer:
             self._headers.clear()
         else:
             self.status, self.is_whole, self.is_kept = status, True, bool(self._parser.should_keep_alive())
+
+
+def _says_something(connection: socket.socket) -> bool:
+    """Whether an idle connection is at its end, or has an answer to nothing, which would be taken for the next one."""
+    looked = select.poll()
+    looked.register(connection, select.POLLIN)
+    return bool(looked.poll(0))
 
 
 def _sentence(content: bytes) -> str:

@@ -1,5 +1,7 @@
 """What is remembered of pure functions: by the very object, for as long as there is room."""
 
+import weakref
+
 import pytest
 
 from modelservice_operator.remembering import forget, remembered
@@ -59,3 +61,20 @@ def test_what_is_forgotten_is_computed_anew() -> None:
     forget()
     look(obj, 1)
     assert len(counted.made) == 2
+
+
+def test_a_result_goes_with_what_it_was_made_of() -> None:
+    class Spec:
+        """A spec of a ModelService: what is made of an older one is asked for by nobody."""
+
+    class Result:
+        """What is made of it."""
+
+        def __init__(self, spec: Spec, factor: int) -> None:
+            self.said = (type(spec), factor)
+
+    look, spec = remembered(8)(Result), Spec()
+    alive = weakref.ref(look(spec, 1))
+    assert alive() is look(spec, 1)
+    del spec
+    assert alive() is None

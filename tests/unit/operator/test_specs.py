@@ -1,5 +1,6 @@
 """A spec with a search is checked once for each change, and not in each pass."""
 
+import weakref
 from typing import Any
 
 import pytest
@@ -70,3 +71,18 @@ def test_a_spec_without_a_search_is_read_once_for_each_change_too() -> None:
     read, plain = Specs().read, service()
     del plain["spec"]["training"]
     assert read(plain) is read(plain)
+
+
+def test_only_the_newest_spec_of_a_model_service_is_remembered() -> None:
+    specs = Specs()
+    older = weakref.ref(specs.read(service()))
+    specs.read(service(generation=2))
+    assert older() is None
+
+
+def test_a_large_spec_is_read_anew_each_time() -> None:
+    specs, large = Specs(), service()
+    large["spec"]["serving"] = {"env": [{"name": f"V{number}", "value": "x" * 1000} for number in range(40)]}
+    first = weakref.ref(specs.read(large))
+    assert first() is None
+    assert len(specs.read(large).serving.env) == 40

@@ -23,6 +23,7 @@ _ORIENTATION, _SIDEWAYS = 0x0112, range(5, 9)
 """The EXIF tag, and its values that swap height and width."""
 _READABLE = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 """What converts to ``_MODES`` without a loss of its own; deeper pixels, and inks, do not."""
+_WITH_ALPHA = frozenset({"LA", "RGBA"})
 _OPAQUE = 255
 MAX_PIXELS = 2**26
 """Of a picture of any size: as many as a camera takes, and 256 MiB when inflated."""
@@ -152,14 +153,15 @@ def _pixels(opened: Any, size: tuple[int, int], channels: int, *, scaled: bool) 
 
     if not scaled and sorted(opened.size) != sorted(size):
         raise PictureError(_size(opened.size, size))
-    picture = ImageOps.exif_transpose(opened)
+    picture = opened
+    ImageOps.exif_transpose(picture, in_place=True)  # a copy would be as large again, turned or not
     if not scaled and picture.size != size:
         raise PictureError(_size(picture.size, size))
     if picture.mode not in _READABLE:
         raise PictureError(f"has pixels of kind {picture.mode}: save it with 8 bits a channel, as RGB or grey")
     if picture.has_transparency_data and _MODES[channels] != "RGBA":
-        alpha = np.asarray(picture.convert("RGBA"))[:, :, 3]
-        if alpha.min() < _OPAQUE:
+        whole = picture if picture.mode in _WITH_ALPHA else picture.convert("RGBA")
+        if whole.getchannel("A").getextrema()[0] < _OPAQUE:
             raise PictureError("is transparent in places, and this model takes no such: put it on a background")
     picture = picture.convert(_MODES[channels])
     if picture.size != size:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -157,8 +158,8 @@ def test_an_answer_is_freed_with_its_last_user_and_not_when_garbage_is_collected
     gc.collect()
     gc.disable()
     try:
-        with answering(said(b"x" * 1000, status="400 Bad Request")) as address:
-            assert refused(address).trouble is Trouble.REFUSED
+        with answering(said(b"x" * 1000)) as address:
+            assert encoder_wire.Wire(address, "minilm").send("") == (None, b"x" * 1000)
         assert [one for one in gc.get_objects() if type(one) is encoder_wire._Answer] == []
     finally:
         gc.enable()
@@ -168,3 +169,35 @@ def test_a_host_that_cannot_be_one() -> None:
     error = refused("http://a..b")
     assert error.trouble is Trouble.AWAY
     assert "a..b" in str(error)
+
+
+def test_what_nobody_asked_for_is_no_answer_to_the_next_request() -> None:
+    asked: list[bytes] = []
+
+    def speak(listener: socket.socket) -> None:
+        with suppress(OSError):
+            for number in range(2):
+                with listener.accept()[0] as connection:
+                    asked.append(connection.recv(2**16))
+                    connection.sendall(said(b"%d" % number))
+                    sent.wait()
+                    connection.sendall(said(b"stolen"))
+                    goes_on.wait()
+
+    sent, goes_on = threading.Event(), threading.Event()
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=speak, args=(listener,), daemon=True).start()
+        wire = encoder_wire.Wire(f"http://127.0.0.1:{listener.getsockname()[1]}", "minilm")
+        assert wire.send("")[1] == b"0"
+        sent.set()
+        assert wire._connection is not None
+        select.select([wire._connection], [], [])
+        goes_on.set()
+        assert wire.send("")[1] == b"1"
+    assert len(asked) == 2
+
+
+def test_an_encoder_that_wants_another_protocol_does_not_answer() -> None:
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+    with answering(upgrade) as address:
+        assert refused(address).trouble is Trouble.AWAY
