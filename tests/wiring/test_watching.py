@@ -21,7 +21,6 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL
 from modelservice_operator.context import Context
 from modelservice_operator.kinds import CONFIG_MAP, MODEL_SERVICE, ref_of
-from modelservice_operator.machinery import reflector
 from modelservice_operator.machinery.reflector import HistoryRewoundError, Reflectors
 from modelservice_operator.objects import Object, Ref
 from modelservice_operator.watches import WATCHES
@@ -69,8 +68,6 @@ class Cluster:
         command = apiserver_command(self.folder, self.port, url, TOKENS)
         apiserver = self._running.enter_context(running("kube-apiserver", command, folder=self.folder))
         certificate = self.folder / "pki" / "apiserver.crt"
-        # It would wait ten seconds for the watches that are open.
-        self._running.callback(apiserver.child.kill)
         apiserver.wait_until(certificate.exists, what="the apiserver's certificate", seconds=60)
         apiserver.wait_until(self.is_ready, what="the apiserver", seconds=60)
 
@@ -103,12 +100,6 @@ def cluster(started: Cluster) -> Iterator[Cluster]:
     started.ask("DELETE", CONFIG_MAP.path(NAMESPACE))
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watches are begun again each second at the latest, and not after half a minute."""
-    monkeypatch.setattr(reflector, "LAST_BACKOFF_SECONDS", 1.0)
-
-
 @asynccontextmanager
 async def reflecting() -> AsyncIterator[tuple[Context, asyncio.Task[None]]]:
     """The reflectors of an operator, when they have listed once, and their task."""
@@ -138,7 +129,6 @@ def make(cluster: Cluster, obj: Object) -> Object:
     return cluster.ask("POST", ref_of(obj).kind.path(NAMESPACE), obj)
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_watches_outlive_the_apiserver_and_end_with_the_history_that_they_know(cluster: Cluster) -> None:
     make(cluster, config_map("first"))
     async with reflecting() as (context, task):
