@@ -103,7 +103,7 @@ def side_by_side(first: Callable[[], int], command: Sequence[str]) -> int:
     """
     with tempfile.TemporaryFile() as kept, ThreadPoolExecutor(1) as pool:
         other = subprocess.Popen(
-            ("nice", "-n19", *command), stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT,
+            ("nice", *command), stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT,
             start_new_session=True,
         )  # fmt: skip
         yield_cpus(other.pid)
@@ -120,7 +120,7 @@ def side_by_side(first: Callable[[], int], command: Sequence[str]) -> int:
 def yield_cpus(pid: int) -> None:
     """Let a session's processes come after all others: Linux may weigh sessions first, and then what is in each."""
     with suppress(FileNotFoundError):
-        Path(f"/proc/{pid}/autogroup").write_text("19")
+        Path(f"/proc/{pid}/autogroup").write_text("10")
 
 
 def show_when_ended(process: subprocess.Popen[bytes], output: IO[bytes]) -> int:

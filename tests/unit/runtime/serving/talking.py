@@ -17,7 +17,7 @@ from modelservice.serving.transports.http.server import build_front, server_conf
 
 PREDICT = b"/v1/models/iris:predict"
 GOOD = b'{"instances": [[1, 2]]}'
-DEADLINE = 10
+DEADLINE = 60
 
 
 def request(

@@ -229,8 +229,13 @@ async def test_nothing_is_decoded_for_who_left(decoded: list[int]) -> None:
 
 
 async def test_waiting_for_a_thread_is_part_of_the_time_that_a_request_has(decoded: list[int]) -> None:
-    times = iter((10.0, 10.5))  # asked, and a thread is free
-    core, asker = core_of(image_model(), clock=lambda: next(times)), Gone()
+    loop = threading.get_ident()
+
+    def clock() -> float:
+        """It is half a second later until a thread is free."""
+        return 10.0 if threading.get_ident() == loop else 10.5
+
+    core, asker = core_of(image_model(), clock=clock), Gone()
     asker.disconnected = False
     call = calls.Call([PICTURE], lambda error: pytest.fail(str(error)), lambda _: None, timeout=0.25)
     core.inference.ask(call, asker)
