@@ -118,7 +118,7 @@ def side_by_side(first: Callable[[], int], command: Sequence[str]) -> int:
 
 
 def yield_cpus(pid: int) -> None:
-    """Let a session's processes come after all others: Linux may weigh sessions first, and then what is in each."""
+    """Let a session's processes yield to all others: Linux may weigh sessions first, and then what is in each."""
     with suppress(FileNotFoundError):
         Path(f"/proc/{pid}/autogroup").write_text("10")
 

@@ -12,11 +12,13 @@ from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
 from modelservice_operator.objects import Kind, Object
+from modelservice_operator.remembering import remembered
 
 PATIENCE = timedelta(minutes=10)
 """How long a claim may wait for its record before a person is called: a restore may be under way."""
 
 
+@remembered(16)
 def unproven_claims(observed: Observed) -> Mapping[str, Object]:
     """Claims that belong to nobody and of which nothing else tells, by name.
 

@@ -29,7 +29,7 @@ LINE_BYTES = 4 * 1024 * 1024
 _STEADY_SECONDS = 5.0
 """A watch that lasted so long was a good one: the next begins at once."""
 
-FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.5, 30.0
+_FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 0.5, 30.0
 _DOUBLINGS = 6
 """From the first back-off to the last."""
 
@@ -167,7 +167,7 @@ class Reflector:
                 self._version = 0
                 log.exception("an answer cannot be read", kind=self._watch.kind.kind)
             failures = 0 if self._clock.monotonic() >= self._steady_from else min(failures + 1, _DOUBLINGS + 1)
-            seconds = min(FIRST_BACKOFF_SECONDS * 2 ** (failures - 1), LAST_BACKOFF_SECONDS) if failures else 0.0
+            seconds = min(_FIRST_BACKOFF_SECONDS * 2 ** (failures - 1), _LAST_BACKOFF_SECONDS) if failures else 0.0
             await self._clock.wait(never, self._jitter(seconds))
 
     async def _follow(self) -> None:

@@ -259,7 +259,7 @@ class Batcher:
         while room and self._queue:
             waiting = self._queue[0]
             if not waiting.told and waiting.disconnected:
-                waiting.tell(ClientLeftError("the client left before it was answered"))
+                waiting.tell(ClientLeftError())
             if parts and waiting.compute is not parts[0].request.compute:
                 break
             if waiting.told:  # it left, or another part of it failed

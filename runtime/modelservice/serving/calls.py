@@ -67,14 +67,20 @@ def check_decoded(encoder: DecodingEncoder, rows: Rows, place: Place) -> int:
 
 
 def decoded_rows(encoder: DecodingEncoder | None, rows: Rows, place: Place) -> Rows:
-    """Rows of which none is compressed; in a thread.
+    """Rows of which none is compressed, whatever the encoder; in a thread.
+
+    Raises:
+        RequestError: see ``check_decoded`` and ``decode``.
+    """
+    return rows if encoder is None or not check_decoded(encoder, rows, place) else decode(encoder, rows, place)
+
+
+def decode(encoder: DecodingEncoder, rows: Rows, place: Place) -> Rows:
+    """Decode rows that were checked; in a thread.
 
     Raises:
         RequestError: one of them cannot be decoded.
-        TooLargeError: see ``check_decoded``.
     """
-    if encoder is None or not check_decoded(encoder, rows, place):
-        return rows
     try:
         return encoder.decoded(rows)
     except InputError as error:

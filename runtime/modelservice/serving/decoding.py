@@ -3,7 +3,6 @@
 A body of 44 KiB can hold four pictures of 67 million pixels each, and one of 64 KiB make 90 MB of rows.
 """
 
-from asyncio import Future
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,9 +11,9 @@ from modelservice.modalities.compressed import DecodingEncoder
 from modelservice.serving.batch import Asker
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget, Held
-from modelservice.serving.calls import Call, Rendered, check_decoded, decoded_rows
+from modelservice.serving.calls import Call, Rendered, check_decoded, decode
 from modelservice.serving.errors import ClientLeftError, TooLateError
-from modelservice.serving.inference import Inference, Parsing
+from modelservice.serving.inference import Inference, Parsing, hand_over
 from modelservice.serving.model import Compute
 from modelservice.serving.results import Results
 
@@ -73,14 +72,14 @@ class DecodingInference(Inference):
         counted = _Counted(asker, self._budget.hold())
         counted.held.add(size)
         decoding = self._parsing.start(self._decoded, call, self._clock(), asker)
-        decoding.add_done_callback(partial(self._ask_decoded, counted))
+        decoding.add_done_callback(partial(hand_over, go_on=partial(super().ask, asker=counted), fail=counted.take))
 
     def _decoded(self, call: Call[Rendered], asked: float, asker: Asker | None = None) -> Call[Rendered]:
         """What a thread does, unless nobody is left to answer, or the time is over."""
         if asker is not None and asker.disconnected:
-            raise ClientLeftError("the client left before it was answered")
+            raise ClientLeftError()
         self._seconds_left(call, asked)
-        rows = decoded_rows(self._encoder, call.rows, call.place)
+        rows = decode(self._encoder, call.rows, call.place)
         return call._replace(rows=rows, timeout=self._seconds_left(call, asked))
 
     def _seconds_left(self, call: Call[Rendered], asked: float) -> float | None:
@@ -90,16 +89,6 @@ class DecodingInference(Inference):
         if left <= 0:
             raise TooLateError(call.timeout)
         return left
-
-    def _ask_decoded(self, asker: Asker, decoding: Future[Call[Any]]) -> None:
-        failed = decoding.exception()  # not raised here: its frames would lead to this one, and that to it
-        if isinstance(failed, Exception):
-            asker.take(failed)
-            return
-        try:
-            super().ask(decoding.result(), asker)
-        except Exception as error:
-            asker.take(error)
 
 
 class _Counted:

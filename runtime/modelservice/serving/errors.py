@@ -210,6 +210,9 @@ class TooLateError(RequestError):
 class ClientLeftError(RequestError):
     """The client went away before it had its answer: nobody is told, but metrics; 499 is nginx's code for it."""
 
+    def __init__(self, message: str = "the client left before it was answered") -> None:
+        super().__init__(message)
+
     status = 499
     code = "CANCELLED"
 

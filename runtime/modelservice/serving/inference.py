@@ -9,6 +9,7 @@ from modelservice.modalities.errors import InputError
 from modelservice.serving.batch import Asker
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.calls import Call, Rendered
+from modelservice.serving.errors import ClientLeftError
 from modelservice.serving.load import Load
 from modelservice.serving.model import Compute
 
@@ -48,6 +49,24 @@ class Parsing:
         done = asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*given.pop()))
         done.add_done_callback(lambda _: given.clear())
         return done
+
+
+def hand_over(done: asyncio.Future[Done], *, go_on: Callable[[Done], None], fail: Callable[[Exception], None]) -> None:
+    """Go on with what a thread did, for who did not await it, or tell why there is nothing; cancelled, its client left.
+
+    What failed is not raised here: its frames would lead to this one, and that to it.
+    """
+    if done.cancelled():
+        fail(ClientLeftError())
+        return
+    failed = done.exception()
+    if isinstance(failed, Exception):
+        fail(failed)
+        return
+    try:
+        go_on(done.result())
+    except Exception as error:
+        fail(error)
 
 
 class Inference:

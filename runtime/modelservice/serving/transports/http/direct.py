@@ -11,14 +11,14 @@ from modelservice.serving.callers import UNKNOWN_PEER, Peer
 from modelservice.serving.calls import Call
 from modelservice.serving.chain import Arrival, Headers
 from modelservice.serving.core import Core, Models
-from modelservice.serving.errors import ClientLeftError, RequestError
-from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
+from modelservice.serving.errors import RequestError
+from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY, hand_over
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import to_answer
 from modelservice.serving.transports.http.known import KnownHead
 
-MAX_BODY: Final = 2 * 2**20
+MAX_READ: Final = 2 * 2**20
 """Bytes of a body that is read here: what a head asks its encoder, and a picture. More is worth what FastAPI costs."""
 
 Respond = Callable[[Answer], None]
@@ -66,7 +66,7 @@ class Direct:
         core, operation = asked
         started = self._clock()
         arrival = Arrival(operation.template, headers, infers=True, path=operation.path, peer=peer)
-        if arrival.encoding is not None or arrival.length is None or arrival.length > MAX_BODY:
+        if arrival.encoding is not None or arrival.length is None or arrival.length > MAX_READ:
             return None
         try:
             core.chain.admit(arrival)
@@ -172,21 +172,11 @@ class Exchange:
                 self._parsing = self.core.inference.parse_aside(parse, body, head)
                 self._parsing.add_done_callback(self._parsed)
         except Exception as error:
-            self._finish(to_answer(error))
+            self._fail(error)
 
     def _parsed(self, parsing: asyncio.Future[Call[Answer]]) -> None:
         self._parsing = None
-        if parsing.cancelled():
-            self._finish(to_answer(ClientLeftError("the client left before it was answered")))
-            return
-        failed = parsing.exception()  # not raised here: its frames would lead to this one, and that to it
-        if isinstance(failed, Exception):
-            self._finish(to_answer(failed))
-            return
-        try:
-            self._submit(parsing.result())
-        except Exception as error:
-            self._finish(to_answer(error))
+        hand_over(parsing, go_on=self._submit, fail=self._fail)
 
     def _submit(self, call: Call[Answer], *, alone: bool = False) -> None:
         self._call = call
@@ -200,7 +190,7 @@ class Exchange:
         """Answer with what the batcher says."""
         if isinstance(outcome, Exception):
             said = self._call.place(outcome) if isinstance(outcome, InputError) else outcome
-            self._finish(to_answer(said))
+            self._fail(said)
         elif outcome.size > LARGE_ANSWER:
             rendering = asyncio.get_running_loop().run_in_executor(None, self._rendered, outcome)
             rendering.add_done_callback(lambda rendered: self._finish(rendered.result()))
@@ -212,6 +202,9 @@ class Exchange:
             return self._call.render(results)
         except Exception as error:
             return to_answer(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._finish(to_answer(error))
 
     def _finish(self, answer: Answer) -> None:
         self._respond(answer)

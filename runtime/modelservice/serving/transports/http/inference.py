@@ -59,7 +59,7 @@ async def _unless_left(answering: Coroutine[None, None, Answer], receive: Receiv
         await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
             return answer.result()
-        raise ClientLeftError("the client left before it was answered")
+        raise ClientLeftError()
     finally:
         answer.cancel()
         left.cancel()
