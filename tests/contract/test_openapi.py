@@ -74,6 +74,12 @@ def body_of(case: Any) -> bytes:
     return json.dumps(case.body).encode()
 
 
+def late(body: Any) -> set[int]:
+    """504, where the body says how long it may wait: a microsecond is over before a picture is decoded."""
+    places = [body, body.get("parameters")] if isinstance(body, dict) else []
+    return {504} if any(place.get("timeout") for place in places if isinstance(place, dict)) else set()
+
+
 def test_every_page_answers(server: Server) -> None:
     paths = [one.path for one in operations(server) if one.method == "get"]
     assert len(paths) > 10
@@ -104,7 +110,7 @@ def test_no_body_finds_a_fault(server: Server, mode: GenerationMode) -> None:
     @given(case=st.one_of(*(one.as_strategy(generation_mode=mode) for one in posts)))
     def ask(case: Any) -> None:
         answer = server.ask("POST", case.operation.path, body_of(case))
-        assert answer.status_code in {200, 400, 413}, (case.operation.path, case.body, answer.text)
+        assert answer.status_code in {200, 400, 413, *late(case.body)}, (case.operation.path, case.body, answer.text)
         codes.add(answer.status_code)
         said = answer.json()
         if answer.status_code != 200:
