@@ -3,6 +3,7 @@
 A body of 44 KiB can hold four pictures of 67 million pixels each, and one of 64 KiB make 90 MB of rows.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -45,6 +46,20 @@ class DecodingInference(Inference):
         self._budget = budget
         self._clock = clock
 
+    async def answer(
+        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
+    ) -> Rendered:
+        """See ``Inference``.
+
+        Raises:
+            BusyError: all requests together hold as much as they may.
+        """
+        if not large:
+            return await super().answer(parse, *request, large=False, patience=patience)
+        with self._budget.hold() as held:
+            call = await self.parse_aside(parse, *request, held=held)
+            return await super().compute(call, large=True, patience=patience)
+
     async def compute(self, call: Call[Rendered], *, large: bool, patience: int = 1) -> Rendered:
         """See ``Inference``.
 
@@ -58,6 +73,12 @@ class DecodingInference(Inference):
             held.add(size)
             call = await self._parsing.start(self._decoded, call, self._clock())
             return await super().compute(call, large=large, patience=patience)
+
+    def parse_aside(
+        self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held
+    ) -> asyncio.Future[Call[Rendered]]:
+        """See ``Inference``; decodes in the same turn of the thread."""
+        return self._parsing.start(self._parsed, parse, request, held, self._clock())
 
     def ask(self, call: Call[Any], asker: Asker, *, alone: bool = False) -> None:
         """See ``Inference``.
@@ -73,6 +94,16 @@ class DecodingInference(Inference):
         counted.held.add(size)
         decoding = self._parsing.start(self._decoded, call, self._clock(), asker)
         decoding.add_done_callback(partial(hand_over, go_on=partial(super().ask, asker=counted), fail=counted.take))
+
+    def _parsed(
+        self, parse: Callable[..., Call[Rendered]], request: tuple[Any, ...], held: Held, asked: float
+    ) -> Call[Rendered]:
+        call = parse(*request)
+        size = check_decoded(self._encoder, call.rows, call.place)
+        if not size:
+            return call
+        held.add(size)
+        return self._decoded(call, asked)
 
     def _decoded(self, call: Call[Rendered], asked: float, asker: Asker | None = None) -> Call[Rendered]:
         """What a thread does, unless nobody is left to answer, or the time is over."""

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from modelservice.modalities.errors import InputError
 from modelservice.serving.batch import Asker
 from modelservice.serving.batcher import Batcher
+from modelservice.serving.budget import Held
 from modelservice.serving.calls import Call, Rendered
 from modelservice.serving.errors import ClientLeftError
 from modelservice.serving.load import Load
@@ -120,8 +121,17 @@ class Inference:
             return await asyncio.to_thread(call.render, results)
         return call.render(results)
 
-    def parse_aside(self, parse: Callable[..., Call[Rendered]], *request: Any) -> asyncio.Future[Call[Rendered]]:
-        """Parse in a thread, for who does not await; see ``Parsing.start``."""
+    def parse_aside(
+        self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held
+    ) -> asyncio.Future[Call[Rendered]]:
+        """Parse in a thread, for who does not await; see ``Parsing.start``.
+
+        Args:
+            parse: does it.
+            request: the arguments of ``parse``.
+            held: what the request holds, until it is answered.
+        """
+        del held  # of rows that a body carries as they are, no more is made
         return self._parsing.start(parse, *request)
 
     def ask(self, call: Call[Rendered], asker: Asker, *, alone: bool = False) -> None:

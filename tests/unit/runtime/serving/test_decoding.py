@@ -23,6 +23,7 @@ from modelservice.serving import calls
 from modelservice.serving.budget import Budget
 from modelservice.serving.core import Core, Models
 from modelservice.serving.errors import ClientLeftError, TooLateError
+from modelservice.serving.inference import LARGE_BODY, Parsing
 from modelservice.serving.protocols.open_inference.messages import MESSAGES as OPEN_INFERENCE
 from modelservice.serving.protocols.tensorflow.messages import DTYPES
 from modelservice.serving.protocols.tensorflow.messages import MESSAGES as TENSORFLOW
@@ -243,3 +244,34 @@ async def test_waiting_for_a_thread_is_part_of_the_time_that_a_request_has(decod
     assert isinstance(told, TooLateError)
     assert str(told) == "it was not answered within its timeout of 250 ms"
     assert decoded == []
+
+
+@pytest.mark.parametrize("size", [1, LARGE_BODY + 1], ids=["small", "large"])
+async def test_a_body_goes_to_a_thread_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[object] = []
+    start = Parsing.start
+
+    def counting(self: Parsing, work: Any, *arguments: Any) -> Any:
+        begun.append(work)
+        return start(self, work, *arguments)
+
+    monkeypatch.setattr(Parsing, "start", counting)
+    core = core_of(image_model())
+    body = json.dumps({"instances": [{"b64": TEXT}]}).encode().ljust(size)
+    async with connected(build_front(Models([core]))) as client:
+        for path in (PREDICT, PREDICT + "?by=fastapi"):
+            begun.clear()
+            answer = await client.post(path, content=body)
+            assert answer.status_code == 200
+            assert len(begun) == 1
+    assert core.common.budget.free == core.common.budget.limit
+
+
+def test_what_is_made_for_who_left_is_not_held() -> None:
+    budget = Budget()
+    with budget.hold() as held:
+        held.add(5)
+        assert budget.free == budget.limit - 5
+    with pytest.raises(ClientLeftError):
+        held.add(5)
+    assert budget.free == budget.limit

@@ -169,7 +169,7 @@ class Exchange:
             if self._held is None:
                 self._submit(parse(body, head), alone=alone)
             else:
-                self._parsing = self.core.inference.parse_aside(parse, body, head)
+                self._parsing = self.core.inference.parse_aside(parse, body, head, held=self._held)
                 self._parsing.add_done_callback(self._parsed)
         except Exception as error:
             self._fail(error)

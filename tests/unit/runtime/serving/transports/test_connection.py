@@ -188,7 +188,7 @@ async def test_what_is_large_and_whose_client_left_is_not_parsed() -> None:
         goes_on.wait()
 
     async with listening(InferenceConnection, core=core) as (port, _):
-        before = [core.inference.parse_aside(parse) for _ in range(LARGE_AT_ONCE)]
+        before = [core.inference.parse_aside(parse, held=core.common.budget.hold()) for _ in range(LARGE_AT_ONCE)]
         try:
             await until(lambda: begun.acquire(blocking=False))
             _, writer = await asyncio.open_connection("127.0.0.1", port)
