@@ -1,6 +1,7 @@
 """Watches against an apiserver of this test's own, which is stopped, started again and given an older backup."""
 
 import asyncio
+import gc
 import json
 import os
 import shutil
@@ -101,11 +102,27 @@ def cluster(started: Cluster) -> Iterator[Cluster]:
 
 
 @asynccontextmanager
-async def reflecting() -> AsyncIterator[tuple[Context, asyncio.Task[None]]]:
+async def closed_connections(port: int) -> AsyncIterator[None]:
+    """End the connections to a port that the block left open.
+
+    Reflectors that are stopped while they connect leave some: Python 3.11 goes on with the handshake of a connection
+    whose task was cancelled before its first byte, and nobody has it then. It would be a warning in another test.
+    """
+    yield
+    for one in gc.get_objects():
+        if isinstance(one, asyncio.Transport) and not one.is_closing():
+            peer = one.get_extra_info("peername")
+            if isinstance(peer, tuple) and peer[1] == port:
+                one.abort()
+    await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def reflecting(cluster: Cluster) -> AsyncIterator[tuple[Context, asyncio.Task[None]]]:
     """The reflectors of an operator, when they have listed once, and their task."""
     settings = Settings(trainer_image="none", server_image="none", http_port=free_port(), pod_namespace=NAMESPACE)
     stop = asyncio.Event()
-    async with open_context(settings) as context:
+    async with closed_connections(cluster.port), open_context(settings) as context:
         verifier = build_verifier(context)
         owned = build_reflectors(context, [watch for watch in WATCHES if watch.owned], sink=verifier)
         reflectors = Reflectors(owned, beside=[verifier])
@@ -131,7 +148,7 @@ def make(cluster: Cluster, obj: Object) -> Object:
 
 async def test_watches_outlive_the_apiserver_and_end_with_the_history_that_they_know(cluster: Cluster) -> None:
     make(cluster, config_map("first"))
-    async with reflecting() as (context, task):
+    async with reflecting(cluster) as (context, task):
         assert context.cache.get(Ref(CONFIG_MAP, NAMESPACE, "first")) is not None
 
         await asyncio.to_thread(cluster.stop)
@@ -161,7 +178,7 @@ async def test_what_lost_its_label_is_known_while_its_service_is(cluster: Cluste
     child["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
     make(cluster, child)
     ref = Ref(CONFIG_MAP, NAMESPACE, "a-1")
-    async with reflecting() as (context, _):
+    async with reflecting(cluster) as (context, _):
         context.cache.put(MODEL_SERVICE, {"metadata": metadata})
         await asyncio.to_thread(cluster.ask, "PATCH", ref.path, {"metadata": {"labels": None}})
 
@@ -179,7 +196,7 @@ async def test_large_objects_are_listed_and_watched_in_bounded_answers(cluster: 
         make(cluster, config_map(f"large-{number}", a="\x01" * 450_000))
         cluster.ask("PATCH", config_map_path(f"large-{number}"), {"data": {"b": "\x01" * 450_000}})
     make(cluster, config_map("small"))
-    async with reflecting() as (context, _):
+    async with reflecting(cluster) as (context, _):
         names = {key.name for key in context.cache.keys(CONFIG_MAP)}
         assert names == {*(f"large-{number}" for number in range(LARGE)), "small"}
         await asyncio.to_thread(cluster.ask, "PATCH", config_map_path("large-0"), {"data": {"c": "x"}})
