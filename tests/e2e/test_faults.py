@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.bench.record import Figure, at_most
 from tests.support.disks import small_volumes
-from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, says
+from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, network, says
 from tests.support.tables import IRIS
 
 from modelservice_operator.kinds import EVENT, JOB, PERSISTENT_VOLUME_CLAIM
@@ -75,7 +75,8 @@ def unschedulable(space: Space) -> str | None:
 
 @pytest.mark.story(60)
 def test_training_out_of_memory(space: Space, figures: list[Figure]) -> None:
-    apply_flowers(space, training={"resources": {"limits": {"memory": "150Mi"}}})
+    flowers = network("flowers", **NO_SERVER, training={"resources": {"limits": {"memory": "150Mi"}}})
+    space.apply(config_map("flowers", IRIS), flowers)
     cause = first_seen(ended(space, "train", "OOMKilled"), "an OOM kill")
     words = ("150Mi", "spec.training.resources.limits.memory")
     expect(space, figures, what="training out of memory", reason="OOMKilled", words=words, cause=cause)

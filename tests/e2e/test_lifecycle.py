@@ -5,7 +5,20 @@ import json
 import pytest
 from tests.e2e.stories import CHANGED
 from tests.support.client import keep_asking, predict
-from tests.support.e2e import Holds, Object, Space, condition, config_map, eventually, is_ready, model_service, says
+from tests.support.e2e import (
+    DEPTH,
+    Holds,
+    Object,
+    Space,
+    condition,
+    config_map,
+    eventually,
+    is_ready,
+    model_service,
+    network,
+    says,
+    tree,
+)
 from tests.support.samples import BAD, SAMPLES, bad_samples, objects
 from tests.support.tables import FLOWERS, IRIS
 
@@ -36,7 +49,7 @@ def test_a_new_revision_takes_over_without_a_failed_request(space: Space) -> Non
     space.apply(config_map("flowers", IRIS), model_service("flowers"))
     first = space.wait_ready("flowers")["status"]
     with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=6000, threads=2) as asked:
-        space.patch("flowers", {"training": {"epochs": 30}})
+        space.patch("flowers", {"model": tree(DEPTH + 1)})
         training = space.wait("flowers", says("Training"), what="trains again")
         assert condition(training, "Available")["status"] == "True"
         assert training["status"]["revision"] == 1
@@ -48,7 +61,7 @@ def test_a_new_revision_takes_over_without_a_failed_request(space: Space) -> Non
     assert second["digest"] != first["digest"]
     assert predict(space.address("flowers"), "flowers", ROWS) == SPECIES
     # And back: what was trained once is served again, not trained again.
-    space.patch("flowers", {"training": {"epochs": 5}})
+    space.patch("flowers", {"model": tree(DEPTH)})
     back = space.wait_ready("flowers")["status"]
     assert (back["revision"], back["digest"]) == (1, first["digest"])
     assert [one["number"] for one in back["revisions"]] == [2, 1]
@@ -65,7 +78,7 @@ def takes_back_what_crashes(space: Space) -> None:
     small: Object = {"resources": {"requests": {"memory": "40Mi"}, "limits": {"memory": "40Mi"}}}
     enough: Object = {"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "1Gi"}}}
     with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=6000, threads=2) as asked:
-        space.patch("flowers", {"training": {"epochs": 7}, "serving": {"pinRevision": None, **small}})
+        space.patch("flowers", {"model": tree(DEPTH + 2), "serving": {"pinRevision": None, **small}})
         taken = space.wait("flowers", says("RolledBack", "revision 3", "OOMKilled"), what="takes revision 3 back")
         eventually(lambda: len(space.pods("flowers", "serve")) == 1, what="the end of the pods that crash")
     assert (asked.failures, set(asked.answers)) == ([], {200})
@@ -130,7 +143,7 @@ def owners(obj: Object) -> list[Object]:
 
 @pytest.mark.story(90, cast=CHANGED)
 def test_suspend_ends_a_training_and_lets_it_begin_again(space: Space) -> None:
-    space.apply(config_map("flowers", IRIS), model_service("flowers"))
+    space.apply(config_map("flowers", IRIS), network("flowers"))
     first = space.wait_ready("flowers")["status"]["revision"]
     # So much is done on no machine before it is stopped; that progress is shown, however little, says that it runs.
     space.patch("flowers", {"training": {"epochs": 100_000, "batchSize": 1}})
@@ -157,7 +170,7 @@ def is_complete(job: Object) -> bool:
 @pytest.mark.story(10)
 def test_bad_resources_are_refused_before_they_are_stored(space: Space) -> None:
     answer = space.api.request(
-        "POST", f"{MODEL_SERVICE.path(space.name)}?dryRun=All", model_service("flowers", training={"epochs": 0})
+        "POST", f"{MODEL_SERVICE.path(space.name)}?dryRun=All", network("flowers", training={"epochs": 0})
     )
     assert "spec.training.epochs" in answer["message"]
     refused = space.try_kubectl("apply", "--dry-run=server", "-f", BAD)

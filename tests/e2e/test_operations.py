@@ -77,7 +77,7 @@ def fleet(spaces: Spaces, iris: Space) -> Spaces:
     """The sample; in another namespace a model of the same name on another table, and one that cannot be trained."""
     _, other = spaces
     broken = model_service("broken", data={"configMap": {"name": "iris"}, "target": "missing"})
-    other.apply(config_map("iris", SWAPPED), model_service("iris", training={"epochs": 30}), broken)
+    other.apply(config_map("iris", SWAPPED), model_service("iris"), broken)
     with other.explained():
         other.wait("broken", says("TargetNotFound"), what="says what is wrong")
         other.wait_ready("iris")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.support.e2e import Holds, Space, config_map, eventually, is_ready, model_service, says
+from tests.support.e2e import Holds, Space, config_map, eventually, is_ready, model_service, network, says
 from tests.support.helm import ROOT
 from tests.support.plugin import completions, page_of, plugin
 from tests.support.tables import FLOWERS, IRIS
@@ -34,7 +34,7 @@ def test_revisions_are_pulled_and_compared_from_a_terminal(space: Space) -> None
         folder = Path(there)
         (folder / "iris.csv").write_text(IRIS)
         first, second = folder / "first", folder / "second"
-        closed = model_service("flowers", training={"epochs": 1})
+        closed = network("flowers", training={"epochs": 1})
         space.apply(config_map("flowers", IRIS), closed)
         digest = space.wait_ready("flowers")["status"]["digest"]
         refused = plugin(space, "pull", "flowers", "--output", first, code=ExitCode.ORDER_INVALID)
@@ -81,7 +81,7 @@ def test_revisions_are_pulled_and_compared_from_a_terminal(space: Space) -> None
 def _hold_documents_to_it(space: Space, folder: Path) -> None:
     """docs/kubectl.md shows what the commands print here; ``folder`` has revision 1, and the table."""
     live, changed = space.service("flowers"), folder / "flowers.yaml"
-    longer = model_service("flowers", training={"epochs": 60}, serving=live["spec"]["serving"] | {"replicas": 2})
+    longer = network("flowers", training={"epochs": 60}, serving=live["spec"]["serving"] | {"replicas": 2})
     changed.write_text(yaml.safe_dump_all([config_map("flowers", IRIS), longer]))
     (folder / "few.csv").write_text("\n".join(IRIS.splitlines()[:3]) + "\n")
     commands = (

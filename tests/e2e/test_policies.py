@@ -8,7 +8,7 @@ from tests.cluster.base_image import base_reference
 from tests.cluster.network import CONTROL_PLANE, NAMESPACES
 from tests.cluster.shell import run
 from tests.support.cluster import kubectl
-from tests.support.e2e import Space, config_map, eventually, model_service, progress
+from tests.support.e2e import Space, config_map, eventually, network, progress
 from tests.support.pods import build_container, build_pod
 from tests.support.policies import kept
 from tests.support.tables import IRIS
@@ -57,9 +57,7 @@ def test_who_is_allowed_reaches_a_model_and_its_training_and_nobody_else_does(sp
         for one in (space, other):
             bring_asker(one)
         with kept(space.api, space.name), ThreadPoolExecutor() as pool:
-            space.apply(
-                config_map("flowers", IRIS), model_service("flowers", training={"workers": 2, "epochs": EPOCHS})
-            )
+            space.apply(config_map("flowers", IRIS), network("flowers", training={"workers": 2, "epochs": EPOCHS}))
             # Workers found each other, and the operator its way to the progress.
             space.wait("flowers", lambda one: progress(one) >= 1, what="is trained by two workers")
             worker = min(space.pods("flowers", "train"), key=lambda pod: pod["metadata"]["name"])

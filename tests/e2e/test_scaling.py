@@ -21,6 +21,7 @@ from tests.support.e2e import (
     eventually,
     is_ready,
     model_service,
+    network,
 )
 from tests.support.load import keep_busy
 from tests.support.tables import FLOWERS, IRIS
@@ -64,7 +65,7 @@ def watched_replicas(space: Space) -> Iterator[set[int]]:
 
 @pytest.mark.story(100, cast=CHANGED)
 def test_replicas_by_kubectl_scale_survive_the_way_to_autoscaling(space: Space) -> None:
-    space.apply(config_map("flowers", IRIS), model_service("flowers"))
+    space.apply(config_map("flowers", IRIS), network("flowers"))
     space.wait_ready("flowers")
     space.kubectl("scale", "modelservice", "flowers", "--replicas=3")
     assert space.wait_ready("flowers")["status"]["replicas"] == 3

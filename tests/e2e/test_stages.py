@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.e2e.stories import CHANGED
 from tests.support.client import ask, predict
-from tests.support.e2e import PATIENCE_SECONDS, Object, Space, condition, config_map, eventually, model_service, says
+from tests.support.e2e import PATIENCE_SECONDS, Object, Space, condition, config_map, eventually, network, says
 from tests.support.samples import SAMPLES, sample_table
 from tests.support.tables import FLOWERS, IRIS
 
@@ -52,7 +52,7 @@ def test_a_missed_budget_keeps_the_model_and_other_budgets_and_steps_train_nothi
     # Rounded weights move every prediction of a regression a little, so a budget of nothing is always missed.
     space.apply(
         config_map("progression", PROGRESSION),
-        model_service(
+        network(
             "progression",
             data={"target": "progression"},
             model={"mlp": {"hiddenLayers": [64, 64]}},
@@ -108,7 +108,7 @@ def test_a_missed_budget_keeps_the_model_and_other_budgets_and_steps_train_nothi
     assert training_pods(space) <= pods
 
 
-TURN_EPOCHS = 30
+TURN_EPOCHS = 15
 """Of two networks at once and two turns, so that the pod is deleted after the first of them: five times as many follow,
 and controls of six times as many each."""
 
@@ -136,7 +136,7 @@ def test_torch_and_onnx_answer_alike_and_another_engine_trains_nothing(space: Sp
     def probabilities() -> list[list[float]]:
         return [list(one["probabilities"].values()) for one in ask(space.address("flowers"), "flowers", rows)]
 
-    space.apply(config_map("flowers", IRIS), model_service("flowers"))
+    space.apply(config_map("flowers", IRIS), network("flowers"))
     first = space.wait_ready("flowers")["status"]
     trained = {job["metadata"]["uid"] for job in space.children(JOB, "flowers")}
     eventually(lambda: len(space.pods("flowers", "serve")) == 1, what="one pod with onnxruntime")
@@ -153,7 +153,7 @@ def test_torch_and_onnx_answer_alike_and_another_engine_trains_nothing(space: Sp
 @pytest.mark.story(90, cast=CHANGED)
 def test_a_model_that_wants_other_inputs_waits_until_it_may_serve(space: Space) -> None:
     gate = {"promotion": {"require": [{"inputs": "Unchanged"}]}}
-    space.apply(config_map("flowers", IRIS), model_service("flowers", **gate))
+    space.apply(config_map("flowers", IRIS), network("flowers", **gate))
     first = space.wait_ready("flowers")["status"]
     head, *rows = IRIS.splitlines()
     longer = [f"scent,{head}", *(f"{place % 10}.5,{row}" for place, row in enumerate(rows))]
@@ -176,7 +176,7 @@ def test_a_model_that_wants_other_inputs_waits_until_it_may_serve(space: Space) 
 @pytest.mark.story(150)
 def test_a_better_model_serves_and_a_worse_one_is_held_back_with_the_interval(space: Space) -> None:
     gate = {"promotion": {"require": [{"metric": {"name": "logLoss", "notWorseThanCurrent": {}}}]}}
-    space.apply(config_map("flowers", IRIS), model_service("flowers", **gate, training={"epochs": 1}))
+    space.apply(config_map("flowers", IRIS), network("flowers", **gate, training={"epochs": 1}))
     poor = space.wait_ready("flowers")["status"]
     assert "compare" not in stages_of(space), "the first model has nothing to be worse than"
 
@@ -206,7 +206,7 @@ def stages_of(space: Space) -> set[str]:
     return {job["metadata"]["labels"][LABEL_STAGE] for job in space.children(JOB, "flowers")}
 
 
-TRIALS, ENDED = 6, 2
+TRIALS, ENDED = 4, 1
 """Of a second of CPU each: most of them are left when the pod is deleted."""
 RATES = {"path": "training.optimizer.adam.learningRate", "logUniform": {"min": 0.001, "max": 0.1}}
 
@@ -223,7 +223,7 @@ def test_a_search_whose_pod_goes_makes_no_trial_twice(space: Space) -> None:
     search = {"trials": TRIALS, "metric": "logLoss", "parameters": [RATES]}
     space.apply(
         config_map("flowers", IRIS),
-        model_service("flowers", training={"epochs": 120, "batchSize": 4, "search": search}),
+        network("flowers", training={"epochs": 120, "batchSize": 4, "search": search}),
     )
 
     def pod_after(trials: int) -> str | None:
@@ -249,8 +249,8 @@ def test_a_search_whose_pod_goes_makes_no_trial_twice(space: Space) -> None:
     assert found | made == {str(number) for number in range(TRIALS)}
 
 
-EPOCHS = 500
-"""Four seconds of CPU, so that the pod is deleted in their midst."""
+EPOCHS = 250
+"""Two seconds of CPU, so that the pod is deleted in their midst."""
 
 
 def events_in_log(space: Space, pod: str, event: str) -> list[Object]:
@@ -267,7 +267,7 @@ def epoch_of(space: Space, pod: str) -> int:
 def test_a_training_whose_pod_goes_ends_as_one_whose_pod_stays(space: Space) -> None:
     """What was asked to end loses no step; what a kill loses is asked of the same code against a store, in wiring."""
     training = {"epochs": EPOCHS, "batchSize": 4, "checkpoint": {"everySeconds": 1}}
-    flowers = model_service("flowers", model={"mlp": {"hiddenLayers": [8], "dropout": 0.2}}, training=training)
+    flowers = network("flowers", model={"mlp": {"hiddenLayers": [8], "dropout": 0.2}}, training=training)
     space.apply(config_map("flowers", IRIS), flowers)
 
     def begun_well() -> str | None:

@@ -24,6 +24,7 @@ from tests.support.e2e import (
     config_map,
     eventually,
     model_service,
+    network,
     progress,
 )
 from tests.support.installation import Installation
@@ -35,8 +36,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
-EPOCHS = 400
-"""Over a network, whose every step waits for two messages: ten seconds."""
+EPOCHS = 250
+"""Over a network, whose every step waits for two messages: six seconds."""
 SOME = 5
 """Percent, after which there is a checkpoint."""
 
@@ -142,7 +143,7 @@ def lose_one_of_two_workers(space: Space) -> None:
     space.apply(
         config_map("pair", IRIS),
         object_store.secret("bucket"),
-        model_service(
+        network(
             "pair",
             artifacts={"uri": "s3://models/two-workers", "secretRef": {"name": "bucket"}},
             training={"workers": 2, "epochs": EPOCHS, "checkpoint": {"everySeconds": 1}},

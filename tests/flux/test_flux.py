@@ -21,7 +21,7 @@ from tests.flux.source import (
     is_done,
     wait,
 )
-from tests.support.e2e import Space, condition, config_map, eventually, is_ready, model_service, says
+from tests.support.e2e import Space, condition, config_map, eventually, is_ready, model_service, network, says
 from tests.support.installation import Installation
 from tests.support.samples import SAMPLES
 from tests.support.tables import IRIS
@@ -38,7 +38,7 @@ ENDLESS: Object = {"training": {"epochs": 100_000, "batchSize": 1}}
 
 def flowers(**spec: Any) -> str:
     """The ModelService of the sample for kustomize, which names its table after the content, but quick to train."""
-    return json.dumps(model_service("flowers", **spec))
+    return json.dumps(network("flowers", **spec))
 
 
 def first_commit() -> dict[str, str]:
