@@ -1,5 +1,6 @@
 """``/healthz``, ``/readyz`` and ``/metrics`` of the operator."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -27,7 +28,9 @@ async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Metrics)
         return _verdict(ready())
 
     async def exposition(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # With a thousand ModelServices this takes longer than a pass over one of them may wait.
+        body = await asyncio.to_thread(generate_latest, metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     application = web.Application()
     for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", exposition)):

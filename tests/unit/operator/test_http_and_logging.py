@@ -1,8 +1,10 @@
 """Probes, metrics and log lines: what people and machines look at."""
 
+import asyncio
 import json
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 
 import aiohttp
@@ -12,6 +14,7 @@ import structlog
 from modelservice_operator.http import serve_http
 from modelservice_operator.logging import configure
 from modelservice_operator.metrics import ConditionCollector, Metrics
+from modelservice_operator.objects import Object
 
 
 def free_port() -> int:
@@ -44,6 +47,26 @@ async def test_probes_say_what_is_wrong_and_metrics_are_shown() -> None:
         assert status == 200
         assert 'modelservice_operator_writes_total{kind="Job",verb="patch"} 1.0' in text
         assert "process_resident_memory_bytes" in text
+
+
+async def test_metrics_that_take_long_keep_nobody_waiting() -> None:
+    metrics, goes_on, port = Metrics(), threading.Event(), free_port()
+
+    def services() -> list[Object]:
+        assert goes_on.wait(60)
+        return []
+
+    metrics.registry.register(ConditionCollector(services))
+    async with (
+        serve_http(port=port, alive=lambda: None, ready=lambda: None, metrics=metrics),
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        collecting = asyncio.create_task(session.get("/metrics"))
+        async with session.get("/healthz") as response:
+            assert await response.text() == "ok\n"
+        goes_on.set()
+        async with await collecting as response:
+            assert response.status == 200
 
 
 @pytest.fixture
