@@ -83,15 +83,20 @@ def other() -> Produced:
     return produce(train_work(epochs=20, hidden=(32, 32), seed=1))
 
 
-@pytest.fixture(scope="module")
-def no_other_release(kubeconfig: Path) -> Iterator[None]:
-    """Releases of the chart, as ``make demo`` leaves one, have neither pods nor Leases until the module's tests end."""
+@pytest.fixture(scope="session")
+def resting_releases(kubeconfig: Path) -> Iterator[None]:
+    """Releases of the chart, as ``make demo`` leaves one, have no pods until the last test has ended."""
     resting = [one for one in _ask("deployments")["items"] if one["spec"]["replicas"]]
     for deployment in resting:
         _scale(deployment, 0)
     if resting:
         eventually(lambda: not _ask("pods")["items"], what="no operator runs in the cluster", seconds=90)
-    _forget_leases()
     yield
     for deployment in resting:
         _scale(deployment, deployment["spec"]["replicas"])
+
+
+@pytest.fixture(scope="module")
+def no_other_release(resting_releases: None) -> None:
+    """No operator runs but those that the module's tests start, and none held a Lease that it did not give back."""
+    _forget_leases()

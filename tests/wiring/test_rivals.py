@@ -171,7 +171,8 @@ async def test_the_second_release_writes_nothing_says_why_and_takes_over(
         async with operator(first, namespace, tmp_path):
             await led_by(first, "pod")
             port = await stack.enter_async_context(operator(second, namespace, tmp_path))
-            assert await said_of(port) == f"503 {sentence(first, second, namespace)}\n"
+            refused = f"503 {sentence(first, second, namespace)}\n"
+            await reach(lambda: said_of(port), lambda said: said == refused)
             async with operator(first, namespace, tmp_path, pod="standby") as standby:
                 assert await said_of(standby) == "200 ok\n", "replicas of one release are no rivals"
                 assert holder(first) == "pod"

@@ -264,7 +264,7 @@ def _rows_by_input(signature: Signature, tolerance: Tolerance) -> Schema:
         named = {tensor.name: {**rows, "items": {"anyOf": _values(tensor)}} for tensor in tensors}
         return {"type": "object", "required": list(named), "properties": named, "additionalProperties": False}
     columns = _by_name(inputs)
-    return _object({name: {"type": "array", "items": schema} for name, schema in columns.items()}, tolerance)
+    return _object({name: {**rows, "items": schema} for name, schema in columns.items()}, tolerance)
 
 
 def _tensors(inputs: tuple[Input, ...]) -> list[InputTensor]:
