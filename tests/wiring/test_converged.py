@@ -23,7 +23,6 @@ from tests.wiring.test_operator import namespace, run, settings_for  # noqa: F40
 from modelservice.contract.digests import joined
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.__main__ import open_context, operate
 from modelservice_operator.config import Settings
 from modelservice_operator.context import Context
 from modelservice_operator.domain.builders.record import build_record
@@ -33,6 +32,7 @@ from modelservice_operator.domain.records import Revision, record_of
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import settled_artifacts, store_of
 from modelservice_operator.kinds import CHILD_KINDS, DEPLOYMENT, JOB, MODEL_SERVICE
+from modelservice_operator.main import open_context, operate
 from modelservice_operator.objects import Key, Kind
 from modelservice_operator.reconciler import Reconciler
 

@@ -17,7 +17,6 @@ from kubernetes.config import kube_config
 from tests.support.cluster import kubectl
 from tests.support.fake_clock import eventually
 
-from modelservice_operator.__main__ import open_context, operate
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL, OPERATOR_SELECTOR
 from modelservice_operator.context import Context
@@ -29,6 +28,7 @@ from modelservice_operator.machinery.clock import SystemClock
 from modelservice_operator.machinery.errors import Conflict, Invalid, NotServed, Transient
 from modelservice_operator.machinery.lease import Durations, Elector
 from modelservice_operator.machinery.watch import Watch, own_key
+from modelservice_operator.main import open_context, operate
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key, Kind, Ref
 from modelservice_operator.watches import WATCHES

@@ -39,7 +39,7 @@ _RIGHTS = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleB
 
 _QUICK = """
 import sys
-from modelservice_operator.__main__ import main
+from modelservice_operator.main import main
 from modelservice_operator.machinery import rivals
 
 rivals.LOOK_SECONDS, rivals.HANDOVER_SECONDS = 0.5, 1.0

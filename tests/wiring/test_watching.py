@@ -17,12 +17,12 @@ from tests.bench.kwok.controlplane import apiserver_command, running_etcd, write
 from tests.bench.kwok.process import free_port, running
 from tests.support.fake_clock import eventually
 
-from modelservice_operator.__main__ import build_reflectors, build_verifier, open_context
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL
 from modelservice_operator.context import Context
 from modelservice_operator.kinds import CONFIG_MAP, MODEL_SERVICE, ref_of
 from modelservice_operator.machinery.reflector import HistoryRewoundError, Reflectors
+from modelservice_operator.main import build_reflectors, build_verifier, open_context
 from modelservice_operator.objects import Object, Ref
 from modelservice_operator.watches import WATCHES
 

@@ -188,7 +188,7 @@ def test_without_the_client_outside_of_a_cluster_it_is_said(monkeypatch: pytest.
 
 def test_the_kubernetes_client_costs_nothing_where_it_is_not_used() -> None:
     program = (
-        "import sys, modelservice_operator.__main__ as operator; import kopf; "
+        "import sys, modelservice_operator.main as operator; import kopf; "
         "print([name for name in sys.modules if name.partition('.')[0] == 'kubernetes']); "
         "import kubernetes.client; print(kubernetes.client.CoreV1Api.__name__)"
     )

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from kubernetes.config import kube_config
 
-from modelservice_operator import __main__
+from modelservice_operator import main
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.context import Context
@@ -112,11 +112,21 @@ async def test_without_credentials_it_ends_and_says_what_to_do(tmp_path: Path) -
     assert "set KUBECONFIG" in log.decode()
 
 
+def test_sigterm_is_handled_from_the_first_import_on() -> None:
+    """As process 1 of a container has to; without a handler the code would be -15, and nothing at all there."""
+    code = (
+        "import os, runpy, signal, modelservice_operator.main as operator\n"
+        "operator.main = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "runpy.run_module('modelservice_operator', run_name='__main__')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_whatever_depth_an_apiserver_takes_is_parsed_within_the_stack_of_a_process() -> None:
     """In a process of its own, with a quarter of the usual stack: the limit holds for the whole process."""
     code = """
 import json, threading
-from modelservice_operator.__main__ import parse_deep_answers
+from modelservice_operator.main import parse_deep_answers
 threading.stack_size(2 << 20)
 parse_deep_answers()
 fields = '{"f:a":' * 10_000 + "{}" + "}" * 10_000
@@ -157,10 +167,10 @@ async def test_what_is_looked_up_beside_the_passes_runs_while_the_manager_leads(
         managers.append(manager)
 
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig_of_nobody(tmp_path / "kubeconfig")))
-    monkeypatch.setattr(__main__, "Reconciler", Recorded)
-    monkeypatch.setattr(__main__, "wait_until_served", served)
-    monkeypatch.setattr(__main__, "run_kopf", run_kopf)
-    await __main__.run(Settings(trainer_image="trainer:1", server_image="server:1", http_port=free_port()))
+    monkeypatch.setattr(main, "Reconciler", Recorded)
+    monkeypatch.setattr(main, "wait_until_served", served)
+    monkeypatch.setattr(main, "run_kopf", run_kopf)
+    await main.run(Settings(trainer_image="trainer:1", server_image="server:1", http_port=free_port()))
     (reconciler,), (manager,) = made, managers
     assert len(reconciler.lookups) == 5
     *lookups, data = manager.beside
@@ -172,7 +182,7 @@ async def test_what_people_change_is_looked_at_in_no_time_and_what_controllers_c
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig_of_nobody(tmp_path / "kubeconfig")))
-    async with __main__.open_context(Settings(trainer_image="trainer:1", server_image="server:1")) as context:
+    async with main.open_context(Settings(trainer_image="trainer:1", server_image="server:1")) as context:
         for version in range(1, 4):
             context.children.put(JOB, job_of_churn(version))
         assert len(context.queue) == 0
