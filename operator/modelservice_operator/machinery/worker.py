@@ -17,6 +17,11 @@ log = structlog.get_logger(__name__)
 STUCK_SECONDS = 300.0
 """A reconcile sends a few dozen requests of at most 30 s; one that takes longer than this hangs."""
 
+READING_TURNS = 10
+"""Turns of the event loop between two passes of a worker. A pass that writes nothing does not wait for anything, and
+a dozen in a row kept what had been changed meanwhile unread for a tenth of a second; an event takes about six turns
+from its socket to the queue."""
+
 
 class Reconciles(Protocol):
     """Brings the object of a key nearer to what is desired."""
@@ -63,6 +68,8 @@ class Workers:
                 await self._reconcile(key)
             finally:
                 self._queue.done(key)
+            for _ in range(READING_TURNS):
+                await asyncio.sleep(0)
 
     async def _reconcile(self, key: Key) -> None:
         self._started_at[key] = started = self._clock.monotonic()

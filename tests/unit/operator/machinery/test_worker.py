@@ -144,3 +144,22 @@ async def test_a_stop_waits_for_what_has_begun(queue: WorkQueue[Key], start: Sta
     assert not running.done()
     released.set()
     await running
+
+
+async def test_what_arrives_is_read_between_two_passes(queue: WorkQueue[Key], start: Start) -> None:
+    many = [Key("n", f"k{number}") for number in range(50)]
+    steps: dict[str, list[float | Exception | asyncio.Event | None]] = {key.name: [None] for key in many}
+    script = Script(**steps)
+    running = asyncio.create_task(start(script).run())
+    for key in many:
+        queue.add(key)
+
+    async def read() -> int:
+        """As many turns of the loop as an event takes."""
+        for _ in range(6):
+            await asyncio.sleep(0)
+        return len(script.calls)
+
+    assert await read() <= 2, "one pass of each worker"
+    await settle()
+    await stop(queue, running)
