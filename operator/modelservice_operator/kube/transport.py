@@ -4,6 +4,7 @@ Plain aiohttp with dictionaries: a server-side apply through the generated clien
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -37,6 +38,9 @@ CONNECT_SECONDS = 10.0
 
 CONNECTIONS = 16
 """More than there are workers, so that neither leader election nor a progress poll ever waits for a connection."""
+
+_SECONDS = re.compile("[0-9]{1,4}")
+"""What the apiserver says in ``Retry-After``, while it sheds load; HTTP would let it be a date, too."""
 
 _NO_LIMIT = aiohttp.ClientTimeout(total=None)
 """``Transport.request`` sets the limit."""
@@ -153,7 +157,7 @@ class Transport:
             raise Transient(f"{what}: no answer in {timeout_seconds:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
-        _raise_for(response.status, payload, what)
+        _raise_for(response, payload, what)
         return payload
 
     @asynccontextmanager
@@ -186,7 +190,7 @@ class Transport:
         try:
             async with self._send(sent) as response:
                 if response.status != HTTPStatus.OK:
-                    _raise_for(response.status, await _bounded(response, ANSWER_BYTES, what), what)
+                    _raise_for(response, await _bounded(response, ANSWER_BYTES, what), what)
                 yield response.content.iter_any()
         except TimeoutError as error:
             raise Transient(f"{what}: no answer in {silence_seconds:g} s") from error
@@ -280,13 +284,15 @@ async def _bounded(response: aiohttp.ClientResponse, limit: int, what: str) -> b
     return bytes(payload)
 
 
-def _raise_for(status: int, payload: bytes, what: str) -> None:
+def _raise_for(response: aiohttp.ClientResponse, payload: bytes, what: str) -> None:
+    status = response.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return
     message = _message(payload) or f"HTTP {status}"
     if (error := _ERRORS.get(status)) is not None:
         raise error(message)
-    raise Transient(f"{what}: {status} {message}")
+    after = response.headers.get("Retry-After", "")
+    raise Transient(f"{what}: {status} {message}", after=int(after) if _SECONDS.fullmatch(after) else 0)
 
 
 def _message(payload: bytes) -> str:

@@ -26,7 +26,15 @@ class Invalid(KubeError):  # noqa: N818 - the apiserver's own word for it
 
 
 class Transient(KubeError):  # noqa: N818 - said as the others are
-    """Timeout, lost connection, 429, 5xx, or writes that are not allowed now: try again later."""
+    """Timeout, lost connection, 429, 5xx, or writes that are not allowed now: try again later.
+
+    Attributes:
+        after: seconds that the apiserver asks to be left alone for; 0 where it does not.
+    """
+
+    def __init__(self, message: str, *, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 class Expired(KubeError):  # noqa: N818 - said as the others are

@@ -86,10 +86,15 @@ class WorkQueue(Generic[K]):
             heapq.heappush(self._heap, (due, self._sequence, key))
             self._announce()
 
-    def add_rate_limited(self, key: K) -> float:
-        """Work on this key again after a back-off that grows with its failures in a row; answers with the delay."""
+    def add_rate_limited(self, key: K, *, least: float = 0.0) -> float:
+        """Work on this key again after a back-off that grows with its failures in a row; answers with the delay.
+
+        Args:
+            key: What failed.
+            least: Seconds that it waits at least; never more than the longest back-off.
+        """
         self._failures[key] = failures = self._failures.get(key, 0) + 1
-        delay = self._backoff.delay(failures)
+        delay = max(min(least, self._backoff.cap), self._backoff.delay(failures))
         self.add_after(key, delay)
         return delay
 

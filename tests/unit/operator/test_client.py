@@ -51,6 +51,7 @@ class Apiserver:
         self.sent: list[Sent] = []
         self.answers: list[tuple[int, Any]] = []
         self.accepts = "first"
+        self.headers: dict[str, str] = {}
 
     def answer(self, *answers: tuple[int, Any]) -> None:
         self.answers.extend(answers)
@@ -61,7 +62,11 @@ class Apiserver:
         if request.headers.get("Authorization") != f"Bearer {self.accepts}":
             return web.json_response({"message": "Unauthorized"}, status=401)
         status, payload = self.answers.pop(0)
-        return web.json_response(payload, status=status) if status else web.Response(text=payload, status=200)
+        return (
+            web.json_response(payload, status=status, headers=self.headers)
+            if status
+            else web.Response(text=payload, status=200)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,6 +245,15 @@ async def test_refusals_are_told_apart_with_the_words_of_the_apiserver(
         await world.kube.apply(job(), uid=None)
     assert world.count("api_requests", verb="patch", kind="Job", code=str(status)) == 1
     assert world.cache.get(JOB_REF) is None
+
+
+@pytest.mark.parametrize(("said", "after"), [("7", 7), ("", 0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0), ("-1", 0)])
+async def test_how_long_the_apiserver_wants_to_be_left_alone_is_kept(world: World, said: str, after: float) -> None:
+    world.apiserver.answer((429, {"message": "too many requests"}))
+    world.apiserver.headers = {"Retry-After": said}
+    with pytest.raises(Transient, match="429 too many requests") as raised:
+        await world.kube.get(JOB_REF)
+    assert raised.value.after == after
 
 
 async def test_an_answer_that_is_no_json_is_transient(world: World) -> None:

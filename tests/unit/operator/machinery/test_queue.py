@@ -137,6 +137,7 @@ async def test_nothing_to_wait_for_means_now(queue: WorkQueue[str]) -> None:
 async def test_backoff_doubles_up_to_its_cap_and_starts_anew_after_success(queue: WorkQueue[str]) -> None:
     assert [queue.add_rate_limited("a") for _ in range(6)] == [1, 2, 4, 8, 10, 10]
     assert queue.add_rate_limited("b") == 1
+    assert [queue.add_rate_limited("c", least=least) for least in (3, 3, 3, 100)] == [3, 3, 4, 10]
     queue.forget("a")
     assert queue.add_rate_limited("a") == 1
 

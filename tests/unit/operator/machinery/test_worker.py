@@ -146,6 +146,19 @@ async def test_a_stop_waits_for_what_has_begun(queue: WorkQueue[Key], start: Sta
     await running
 
 
+async def test_an_apiserver_is_left_alone_for_as_long_as_it_asks(
+    queue: WorkQueue[Key], clock: FakeClock, start: Start
+) -> None:
+    script = Script(a=[Transient("429", after=5), None])
+    running = asyncio.create_task(start(script).run())
+    queue.add(A)
+    await clock.advance(4.9)
+    assert script.calls == [A]
+    await clock.advance(0.2)
+    assert script.calls == [A, A]
+    await stop(queue, running)
+
+
 async def test_what_arrives_is_read_between_two_passes(queue: WorkQueue[Key], start: Start) -> None:
     many = [Key("n", f"k{number}") for number in range(50)]
     steps: dict[str, list[float | Exception | asyncio.Event | None]] = {key.name: [None] for key in many}
