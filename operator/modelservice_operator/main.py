@@ -134,7 +134,7 @@ async def operate(
         waiting_for = missing
 
     async with serve_http(port=context.settings.http_port, alive=alive, ready=ready, metrics=context.metrics):
-        with _stopped_by_signals(context.lifecycle.stop):
+        with _stopped_by_signals(context.lifecycle.stop):  # until kopf puts its own handlers there
             served = await wait_until_served(
                 watches,
                 discovery=context.discovery,
@@ -142,10 +142,10 @@ async def operate(
                 stop=context.lifecycle.stop,
                 on_wait=wait_for,
             )
-        if served:
-            wait_for("the cache is being filled")
-            reconciled = [watch for watch in served if not watch.owned]
-            await run_kopf(context, reconciled, build_manager(context, served, workers, beside))
+            if served:
+                wait_for("the cache is being filled")
+                reconciled = [watch for watch in served if not watch.owned]
+                await run_kopf(context, reconciled, build_manager(context, served, workers, beside))
 
 
 @contextmanager

@@ -132,18 +132,18 @@ class Writer:
             spec = str(observed.generation)
             if (seconds := self._damper.wait(content, spec)) > 0:
                 return Failure(problem=_fought_over(ref, self._cache.get(ref)), again=seconds)
+            after = 0.0
             try:
                 problem = await self._write(observed, action)
             except KubeError as error:
-                problem = _problem(action, error)
+                problem, after = _problem(action, error), error.after
             if problem in (None, _TAKEN) and not isinstance(action, Check | Seek):
                 self._damper.count(content, spec)
             if problem is _TAKEN:
                 return _TURNED_UP
             if problem is not None:
-                return Failure(
-                    problem=problem, again=_CONFLICT_SECONDS if problem.reason == "Conflict" else _SOON_SECONDS
-                )
+                again = _CONFLICT_SECONDS if problem.reason == "Conflict" else _SOON_SECONDS
+                return Failure(problem=problem, again=max(again, after))
         return None
 
     async def _write(self, observed: Observed, action: Action) -> Problem | None:

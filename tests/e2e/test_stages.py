@@ -108,7 +108,7 @@ def test_a_missed_budget_keeps_the_model_and_other_budgets_and_steps_train_nothi
     assert training_pods(space) <= pods
 
 
-TURN_EPOCHS = 15
+TURN_EPOCHS = 30
 """Of two networks at once and two turns, so that the pod is deleted after the first of them: five times as many follow,
 and controls of six times as many each."""
 
@@ -206,7 +206,7 @@ def stages_of(space: Space) -> set[str]:
     return {job["metadata"]["labels"][LABEL_STAGE] for job in space.children(JOB, "flowers")}
 
 
-TRIALS, ENDED = 4, 1
+TRIALS, ENDED = 5, 1
 """Of a second of CPU each: most of them are left when the pod is deleted."""
 RATES = {"path": "training.optimizer.adam.learningRate", "logUniform": {"min": 0.001, "max": 0.1}}
 
@@ -249,8 +249,8 @@ def test_a_search_whose_pod_goes_makes_no_trial_twice(space: Space) -> None:
     assert found | made == {str(number) for number in range(TRIALS)}
 
 
-EPOCHS = 250
-"""Two seconds of CPU, so that the pod is deleted in their midst."""
+EPOCHS = 500
+"""Four seconds of CPU, so that the pod is deleted in their midst."""
 
 
 def events_in_log(space: Space, pod: str, event: str) -> list[Object]:

@@ -36,10 +36,10 @@ pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
-EPOCHS = 250
-"""Over a network, whose every step waits for two messages: six seconds."""
-SOME = 5
-"""Percent, after which there is a checkpoint."""
+EPOCHS = 400
+"""Over a network, whose every step waits for two messages: ten seconds."""
+SOME = 15
+"""Percent, after which there is a checkpoint, of which one is made each second."""
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,15 @@
 
 
 class KubeError(Exception):
-    """A request that the apiserver did not fulfil; the text is the apiserver's message, or the connection's."""
+    """A request that the apiserver did not fulfil; the text is the apiserver's message, or the connection's.
+
+    Attributes:
+        after: seconds that the apiserver asks to be left alone for; 0 where it does not.
+    """
+
+    def __init__(self, message: str, *, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 class NotFound(KubeError):  # noqa: N818 - the apiserver's own word for it
@@ -26,15 +34,7 @@ class Invalid(KubeError):  # noqa: N818 - the apiserver's own word for it
 
 
 class Transient(KubeError):  # noqa: N818 - said as the others are
-    """Timeout, lost connection, 429, 5xx, or writes that are not allowed now: try again later.
-
-    Attributes:
-        after: seconds that the apiserver asks to be left alone for; 0 where it does not.
-    """
-
-    def __init__(self, message: str, *, after: float = 0.0) -> None:
-        super().__init__(message)
-        self.after = after
+    """Timeout, lost connection, 429, 5xx, or writes that are not allowed now: try again later."""
 
 
 class Expired(KubeError):  # noqa: N818 - said as the others are

@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from modelservice_operator.machinery.clock import Clock
-from modelservice_operator.machinery.errors import KubeError, Transient
+from modelservice_operator.machinery.errors import KubeError
 from modelservice_operator.machinery.queue import ShutDown, WorkQueue
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key
@@ -91,7 +91,7 @@ class Workers:
 
     def _retry(self, key: Key, result: str, error: Exception) -> None:
         self._metrics.reconciles.labels(result).inc()
-        least = error.after if isinstance(error, Transient) else 0.0
+        least = error.after if isinstance(error, KubeError) else 0.0
         delay = self._queue.add_rate_limited(key, least=least)
         if result == "error":
             log.error("reconcile failed", retry_seconds=round(delay, 1), exc_info=error)

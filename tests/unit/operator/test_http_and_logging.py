@@ -50,9 +50,10 @@ async def test_probes_say_what_is_wrong_and_metrics_are_shown() -> None:
 
 
 async def test_metrics_that_take_long_keep_nobody_waiting() -> None:
-    metrics, goes_on, port = Metrics(), threading.Event(), free_port()
+    metrics, begun, goes_on, port = Metrics(), threading.Event(), threading.Event(), free_port()
 
     def services() -> list[Object]:
+        begun.set()
         assert goes_on.wait(60)
         return []
 
@@ -62,6 +63,7 @@ async def test_metrics_that_take_long_keep_nobody_waiting() -> None:
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
         collecting = asyncio.create_task(session.get("/metrics"))
+        assert await asyncio.to_thread(begun.wait, 60)
         async with session.get("/healthz") as response:
             assert await response.text() == "ok\n"
         goes_on.set()

@@ -113,12 +113,16 @@ async def test_without_credentials_it_ends_and_says_what_to_do(tmp_path: Path) -
 
 
 def test_sigterm_is_handled_from_the_first_import_on() -> None:
-    """As process 1 of a container has to; without a handler the code would be -15, and nothing at all there."""
-    code = (
-        "import os, runpy, signal, modelservice_operator.main as operator\n"
-        "operator.main = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "runpy.run_module('modelservice_operator', run_name='__main__')"
-    )
+    """As process 1 of a container has to; without a handler the code would be -15, ignored it would be 3."""
+    code = """
+import os, runpy, signal, sys, types
+class Imported(types.ModuleType):
+    def __getattr__(self, name):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(3)
+sys.modules["modelservice_operator.main"] = Imported("main")
+runpy.run_module("modelservice_operator", run_name="__main__")
+"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
