@@ -15,7 +15,7 @@ from modelservice_operator.objects import Kind
 from modelservice_operator.remembering import forget
 from modelservice_operator.watches import WATCHES
 
-FEW, MANY = 3, 60
+FEW, MANY = 3, 24
 
 
 def test_a_pass_that_finds_nothing_to_do_costs_the_same_among_many() -> None:
