@@ -56,6 +56,10 @@ BURST_SECONDS = 0.2
 """How soon a change of a child is looked at, and what we wrote ourselves once more: controllers write in bursts, and
 most of a burst is one pass. What people change is looked at in no time."""
 
+SAID_SECONDS = 2.0
+"""How soon a ModelService is looked at again whose status we wrote: that hardly ever leads to anything, and mostly
+something else happened to it before, of which the pass is this one, too."""
+
 _NESTED = 12_000
 """The apiserver takes JSON that is nested 10,000 deep, in managedFields too, and Python parses 1,000 of it. C needs
 2 MB of stack for all of it."""
@@ -218,6 +222,7 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
     queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
     feed = Feed(cache=cache, on_change=queue.add)
     children = Feed(cache=cache, on_change=lambda key: queue.add_after(key, BURST_SECONDS))
+    said = Feed(cache=cache, on_change=lambda key: queue.add_after(key, SAID_SECONDS))
     async with (
         open_transport(connect=connect, metrics=metrics) as transport,
         open_transport(connect=connect, metrics=metrics, connections=0) as watching,
@@ -242,6 +247,7 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
             namespaces=settings.watch_namespaces,
             may_write=elector.may_write,
             memory=children,
+            said=said,
             recorder=EventRecorder(clock=clock),
             metrics=metrics,
         )

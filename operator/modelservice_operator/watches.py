@@ -121,7 +121,6 @@ _POD_STATUS: Final = (
     "reason",
     "message",
     "podIP",
-    "startTime",
     "conditions",
     "initContainerStatuses",
     "containerStatuses",
@@ -133,6 +132,8 @@ _CLAIMS: Final = 4
 
 _NO_TEMPLATE: Final = {"template": {"spec": {"containers": [{"image": ""}]}}}
 _JOB_SPEC: Final = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "suspend")
+_JOB_STATUS: Final = ("startTime", "conditions")
+"""How many of its pods are ready, ended, or not counted yet, is told again and again, and led to nothing but passes."""
 
 
 def owner_of(obj: Mapping[str, Any]) -> Key | None:
@@ -231,11 +232,11 @@ def record_of(obj: Mapping[str, Any]) -> Object:
 
 def job_of(obj: Mapping[str, Any]) -> Object:
     """A Job: of its template, which never changes, the container's image and limits."""
-    spec, status = obj.get("spec") or {}, _parts(obj, "status")
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or [{}]
     container = {"image": "", **_parts(containers[0], "name", "image", "resources")}
     kept = {**_parts(spec, *_JOB_SPEC), "template": {"spec": {"containers": [container]}}}
-    parts: Object = clipped({"spec": kept, **status}, text=_SMALL_TEXT)
+    parts: Object = clipped({"spec": kept, "status": _parts(status, *_JOB_STATUS)}, text=_SMALL_TEXT)
     return {**stub_of(obj), **parts}
 
 

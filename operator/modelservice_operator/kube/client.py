@@ -57,7 +57,8 @@ class Memory(Protocol):
 class KubeClient:
     """``KubePort`` on a transport.
 
-    ``namespaces`` are the watched ones, none for all. ``may_write`` is asked before every write.
+    ``namespaces`` are the watched ones, none for all. ``may_write`` is asked before every write. ``memory`` remembers
+    what was written, and ``said`` statuses.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class KubeClient:
         namespaces: Sequence[str],
         may_write: Callable[[], bool],
         memory: Memory,
+        said: Memory,
         recorder: EventRecorder,
         metrics: Metrics,
     ) -> None:
@@ -74,6 +76,7 @@ class KubeClient:
         self._namespaces: Sequence[str | None] = namespaces or (None,)
         self._may_write = may_write
         self._memory = memory
+        self._said = said
         self._recorder = recorder
         self._metrics = metrics
 
@@ -134,7 +137,9 @@ class KubeClient:
         ref = ref_of(obj)
         if not obj["metadata"].get("resourceVersion"):
             raise ValueError(f"status of {ref}: needs the metadata.resourceVersion that it was made from")
-        return self._remembered(ref.kind, await self._apply(ref.kind, f"{ref.path}/status", obj, FIELD_MANAGER))
+        stored = await self._apply(ref.kind, f"{ref.path}/status", obj, FIELD_MANAGER)
+        self._said.put(ref.kind, stored)
+        return stored
 
     async def adopt(self, ref: Ref, *, uid: str, metadata: Object) -> Object:
         """Write ``labels`` and ``ownerReferences`` of the object with this UID; its other metadata stay."""

@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.objects import Key, Kind, Ref
+from modelservice_operator.machinery.keep import without
+from modelservice_operator.objects import Key, Kind, Object, Ref
+
+_VERSION = "resourceVersion"
 
 
 class Feed:
@@ -18,19 +21,36 @@ class Feed:
         self._on_change = on_change
 
     def put(self, kind: Kind, obj: Mapping[str, Any]) -> bool:
-        """An object as it is stored; False if that was known already."""
+        """An object as it is stored; False if that was known already.
+
+        Nobody is asked to look at a newer version of which all that is kept is as before: a pass would come to the
+        same. Of the events of a training that is one in five.
+        """
         metadata = obj["metadata"]
-        before = self._cache.get(Ref(kind, metadata["namespace"], metadata["name"]))
-        return self._announce(kind, before, obj, changed=self._cache.put(kind, obj))
+        ref = Ref(kind, metadata["namespace"], metadata["name"])
+        before = self._cache.get(ref)
+        if not self._cache.put(kind, obj):
+            return False
+        kept = self._cache.get(ref)
+        if before is None or kept is None or not _says_the_same(before, kept):
+            self._announce(kind, before, obj)
+        return True
 
     def drop(self, kind: Kind, namespace: str, name: str, uid: str, *, resource_version: str = "0") -> bool:
         """An object is gone, up to this version; False if that was known already."""
         before = self._cache.get(Ref(kind, namespace, name))
         changed = self._cache.drop(kind, namespace, name, uid, resource_version=resource_version)
-        return self._announce(kind, before, changed=changed)
-
-    def _announce(self, kind: Kind, *seen: Mapping[str, Any] | None, changed: bool) -> bool:
         if changed:
-            for key in {key for obj in seen if obj is not None for key in self._cache.requests(kind, obj)}:
-                self._on_change(key)
+            self._announce(kind, before)
         return changed
+
+    def _announce(self, kind: Kind, *seen: Mapping[str, Any] | None) -> None:
+        for key in {key for obj in seen if obj is not None for key in self._cache.requests(kind, obj)}:
+            self._on_change(key)
+
+
+def _says_the_same(before: Object, after: Object) -> bool:
+    """Whether two versions of an object differ in their version alone."""
+    if before.keys() != after.keys() or any(before[name] != after[name] for name in before if name != "metadata"):
+        return False
+    return without(before["metadata"], _VERSION) == without(after["metadata"], _VERSION)

@@ -99,6 +99,7 @@ class World:
             namespaces=namespaces,
             may_write=lambda: self.leads,
             memory=self.cache,
+            said=self.cache,
             recorder=EventRecorder(clock=self.clock),
             metrics=self.metrics,
         )

@@ -20,7 +20,9 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.context import Context
 from modelservice_operator.kinds import JOB, MODEL_SERVICE
+from modelservice_operator.kube.transport import Transport
 from modelservice_operator.machinery.manager import Manager
+from modelservice_operator.machinery.queue import WorkQueue
 from modelservice_operator.machinery.reflector import Reflectors
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.objects import Key, Object
@@ -197,6 +199,28 @@ async def test_what_people_change_is_looked_at_in_no_time_and_what_controllers_c
             MODEL_SERVICE, {**job_of_churn(4), "metadata": {**job_of_churn(4)["metadata"], "name": "iris"}}
         )
         assert len(context.queue) == 1
+
+
+async def test_a_status_of_ours_is_looked_at_with_what_happens_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Or by itself, in a while: nothing is left undone."""
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig_of_nobody(tmp_path / "kubeconfig")))
+    added: list[tuple[Key, float]] = []
+    monkeypatch.setattr(WorkQueue, "add_after", lambda _, key, seconds: added.append((key, seconds)))
+    async with main.open_context(Settings(trainer_image="trainer:1", server_image="server:1")) as context:
+        service = {**job_of_churn(1), "apiVersion": MODEL_SERVICE.api_version, "kind": MODEL_SERVICE.kind}
+        answers = [{**service, "status": {"key": "k"}}, job_of_churn(2)]
+
+        async def request(*_: Any, **__: Any) -> Object:
+            return answers.pop(0)
+
+        monkeypatch.setattr(Transport, "request", request)
+        monkeypatch.setattr(context.kube, "_may_write", lambda: True)
+        await context.kube.apply_status(service)
+        await context.kube.apply(job_of_churn(2), uid=None)
+    assert added == [(Key("default", "churn-train"), main.SAID_SECONDS), (Key("default", "churn"), main.BURST_SECONDS)]
+    assert main.SAID_SECONDS > main.BURST_SECONDS
 
 
 def job_of_churn(version: int) -> Object:

@@ -146,14 +146,16 @@ def test_arguments_that_are_longer_than_ours_are_not_kept() -> None:
 def test_a_job_keeps_how_it_runs_and_of_its_template_the_image_and_the_limits() -> None:
     container = {"name": "stage", "image": "i", "resources": {"limits": {"memory": "1Gi"}}}
     template = {"metadata": {"labels": LABELS}, "spec": {"containers": [{**container, "env": []}], "volumes": []}}
-    job = make(spec={"suspend": True, "activeDeadlineSeconds": 5, "template": template}, status={"active": 1})
+    told = {"startTime": "2026-01-01T00:00:00Z", "conditions": []}
+    spec = {"suspend": True, "activeDeadlineSeconds": 5, "template": template}
+    job = make(spec=spec, status={"active": 1, "ready": 1, "uncountedTerminatedPods": {}, **told})
     kept = watch_of(JOB).transform(job)
     assert kept["spec"] == {
         "suspend": True,
         "activeDeadlineSeconds": 5,
         "template": {"spec": {"containers": [container]}},
     }
-    assert kept["status"] == {"active": 1}
+    assert kept["status"] == told
 
 
 def test_what_is_named_as_its_service_is_kept_whole_and_another_one_hardly() -> None:
