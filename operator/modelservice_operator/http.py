@@ -20,6 +20,7 @@ async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Metrics)
 
     That ``/healthz`` answers at all proves that the event loop turns. Raises ``OSError`` if the port is taken.
     """
+    exposing = asyncio.Lock()
 
     async def healthz(_request: web.Request) -> web.Response:
         return _verdict(alive())
@@ -28,8 +29,9 @@ async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Metrics)
         return _verdict(ready())
 
     async def exposition(_request: web.Request) -> web.Response:
-        # With a thousand ModelServices this takes longer than a pass over one of them may wait.
-        body = await asyncio.to_thread(generate_latest, metrics.registry)
+        # With a thousand ModelServices this takes longer than a pass may wait; one at a time, however many ask.
+        async with exposing:
+            body = await asyncio.to_thread(generate_latest, metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     application = web.Application()

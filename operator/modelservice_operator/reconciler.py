@@ -208,7 +208,8 @@ class Reconciler:
         if planned.replicas is not None:
             scale = Scale(ref=ref_of(observed.service), replicas=planned.replicas, version=observed.version)
             scaled = await self._writer.scale(observed, scale)
-            outcome = replace(outcome, failure=outcome.failure or scaled.failure)
+            failure, changed = outcome.failure or scaled.failure, outcome.changed or scaled.changed
+            outcome = Outcome(failure=failure, changed=changed)
         observed = replace(
             self._observer.observe(self._newest(service)), unsure=observed.unsure, scalers=observed.scalers
         )
@@ -243,7 +244,8 @@ class Reconciler:
         failures = self._failures.pop(key, 0)
         if outcome.failure is not None:
             self._failures[key] = failures + 1
-            seconds.append(max(outcome.failure.again, min(outcome.failure.again * 2**failures, _LATE_SECONDS)))
+            again = outcome.failure.again
+            seconds.append(max(again, min(again * 2.0 ** min(failures, 16), _LATE_SECONDS)))
         elif outcome.changed:
             seconds.append(_SOON_SECONDS)
         job = planned.pending.job if planned.pending else None

@@ -113,9 +113,11 @@ class Writer:
         return None
 
     async def scale(self, observed: Observed, action: Scale) -> Outcome:
-        """Store a number of replicas in the ModelService; if somebody wrote meanwhile, that is seen soon."""
+        """Store a number of replicas in the ModelService; if somebody wrote meanwhile, it is tried again soon."""
         failure = await self._lane(observed, Lane(actions=(action,)))
-        return Outcome(failure=failure if failure and failure.problem.reason != "Conflict" else None)
+        if failure is not None and failure.problem.reason == "Conflict":
+            return Outcome(changed=True)
+        return Outcome(failure=failure)
 
     async def _side_by_side(self, observed: Observed, lanes: Sequence[Lane]) -> list[Failure]:
         if len(lanes) == 1:  # hardly ever more: no tasks for it

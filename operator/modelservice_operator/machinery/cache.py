@@ -35,7 +35,7 @@ class Cache:
             return False
         kept: Object = self._interner.intern(self._watches[kind].transform(obj))
         if (known := self._objects[kind].get(key)) is not None:
-            self._forget(kind, key, known)
+            self._unlink(kind, key, known)
         self._objects[kind][key] = kept
         if (owner := self._owner(kind, kept)) is not None:
             self._children.setdefault(owner, {}).setdefault(kind, {})[key.name] = kept
@@ -55,7 +55,8 @@ class Cache:
             self._remember_dropped(uid, int(resource_version))
             return False
         self._remember_dropped(uid, max(int(resource_version), _version(known["metadata"])))
-        self._forget(kind, key, known)
+        self._unlink(kind, key, known)
+        del self._objects[kind][key]
         return True
 
     def get(self, ref: Ref) -> Object | None:
@@ -134,8 +135,8 @@ class Cache:
         seen = max(0 if known is None else _version(known["metadata"]), self._dropped.get(metadata["uid"], 0))
         return _version(metadata) > seen
 
-    def _forget(self, kind: Kind, key: Key, known: Object) -> None:
-        del self._objects[kind][key]
+    def _unlink(self, kind: Kind, key: Key, known: Object) -> None:
+        """Let nothing lead to an object. It stays where it is: a thread that tells of all of them misses none."""
         for named in self._watches[kind].concerns(known):
             self._naming[kind][named].discard(key)
             if not self._naming[kind][named]:

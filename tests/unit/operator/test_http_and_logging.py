@@ -50,10 +50,10 @@ async def test_probes_say_what_is_wrong_and_metrics_are_shown() -> None:
 
 
 async def test_metrics_that_take_long_keep_nobody_waiting() -> None:
-    metrics, begun, goes_on, port = Metrics(), threading.Event(), threading.Event(), free_port()
+    metrics, begun, goes_on, port = Metrics(), threading.Semaphore(0), threading.Event(), free_port()
 
     def services() -> list[Object]:
-        begun.set()
+        begun.release()
         assert goes_on.wait(60)
         return []
 
@@ -62,13 +62,15 @@ async def test_metrics_that_take_long_keep_nobody_waiting() -> None:
         serve_http(port=port, alive=lambda: None, ready=lambda: None, metrics=metrics),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
-        collecting = asyncio.create_task(session.get("/metrics"))
-        assert await asyncio.to_thread(begun.wait, 60)
+        collecting = [asyncio.create_task(session.get("/metrics")) for _ in range(3)]
+        assert await asyncio.to_thread(begun.acquire, timeout=60)
         async with session.get("/healthz") as response:
             assert await response.text() == "ok\n"
+        assert not begun.acquire(blocking=False), "one at a time"
         goes_on.set()
-        async with await collecting as response:
-            assert response.status == 200
+        for one in collecting:
+            async with await one as response:
+                assert response.status == 200
 
 
 @pytest.fixture

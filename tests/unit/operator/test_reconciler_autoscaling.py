@@ -9,8 +9,8 @@ from modelservice.contract.serving import Autoscaling
 from modelservice.contract.serving_metrics import QUEUE_WAIT_SECONDS, REQUESTS_IN_FLIGHT
 from modelservice_operator.domain.builders.scaling_metrics import SCALING_METRICS
 from modelservice_operator.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, ref_of
-from modelservice_operator.machinery.errors import Forbidden
-from modelservice_operator.objects import Ref
+from modelservice_operator.machinery.errors import Conflict, Forbidden
+from modelservice_operator.objects import Object, Ref
 
 
 def test_an_autoscaler_looks_at_the_server_and_not_at_sidecars() -> None:
@@ -258,3 +258,41 @@ def test_ours_goes_when_autoscaling_is_taken_away_though_another_one_stays() -> 
     assert world.ours(HORIZONTAL_POD_AUTOSCALER) == []
     assert world.one(DEPLOYMENT)["spec"]["replicas"] == 3
     assert world.condition("Autoscaled")["reason"] == "ScaledByAnother"
+
+
+def taken_away() -> World:
+    """What had three pods by an autoscaler, which is taken away; their number is to be handed back."""
+    world = World()
+    world.serve(serving={"autoscaling": {"maxReplicas": 5}})
+    scale_deployment(world, 3, manager="kube-controller-manager")
+    world.roll_out()
+    world.settle()
+    world.service()
+    world.sync()
+    return world
+
+
+def test_a_number_that_somebody_wrote_before_is_handed_back_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody changes what is not kept of the ModelService, so that no event asks for another pass."""
+    world = taken_away()
+    scale = world.kube.scale
+
+    async def conflicting(ref: Ref, *, replicas: int, version: str) -> Object:
+        raise Conflict(f"{ref}: the object has been modified: {replicas} of {version}")
+
+    monkeypatch.setattr(world.kube, "scale", conflicting)
+    for _ in range(3):
+        again = world.reconcile_unaware()
+        assert again is not None
+        assert again <= 5
+    assert world.condition("Ready")["reason"] != "WriteFailed", "it is nobody's fault"
+    monkeypatch.setattr(world.kube, "scale", scale)
+    world.settle()
+    assert world.spec()["serving"]["replicas"] == 3
+
+
+def test_a_write_that_never_succeeds_is_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = taken_away()
+    world.kube.failures = {("scale", "ModelService"): Forbidden("no right")}
+    monkeypatch.setattr(world.reconciler, "_failures", {world.key: 10**6})
+    assert world.reconcile() == 30

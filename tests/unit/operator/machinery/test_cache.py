@@ -203,3 +203,20 @@ def test_who_names_another_is_found_by_it_and_concerned_by_its_changes(cache: Ca
     cache.put(APP, app("c", "a", version=3))
     # What vanished unseen is told to whom it named, too.
     assert cache.drop_ghosts(APP, cache.uids(APP), [app("a")]) == {a, c}
+
+
+def test_an_object_is_there_at_each_moment_of_a_change() -> None:
+    """A thread that reads all objects, as that of the metrics does, may come at any of them."""
+    seen: list[int] = []
+
+    def looking(obj: Mapping[str, Any]) -> Key | None:
+        if JOB in cache._objects:
+            seen.append(len(cache.objects(JOB)))
+        return owner(obj)
+
+    cache = Cache([Watch(kind=JOB, request=looking)])
+    cache.put(JOB, make())
+    seen.clear()
+    cache.put(JOB, make(version=2, app="b"))
+    assert len(seen) >= 2
+    assert set(seen) == {1}
