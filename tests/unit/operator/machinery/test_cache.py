@@ -210,13 +210,12 @@ def test_an_object_is_there_at_each_moment_of_a_change() -> None:
     seen: list[int] = []
 
     def looking(obj: Mapping[str, Any]) -> Key | None:
-        if JOB in cache._objects:
-            seen.append(len(cache.objects(JOB)))
+        seen.append(len(changing.objects(JOB)))
         return owner(obj)
 
-    cache = Cache([Watch(kind=JOB, request=looking)])
-    cache.put(JOB, make())
+    changing = Cache([Watch(kind=JOB, request=looking)])
+    changing.put(JOB, make())
     seen.clear()
-    cache.put(JOB, make(version=2, app="b"))
+    changing.put(JOB, make(version=2, app="b"))
     assert len(seen) >= 2
     assert set(seen) == {1}
