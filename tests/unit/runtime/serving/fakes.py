@@ -173,6 +173,10 @@ def tensor_model() -> FakeModel:
     return model
 
 
+PATIENT = Batching(max_queue_milliseconds=60_000)
+"""A machine that is busy with other things refuses nobody for it."""
+
+
 def core_of(
     model: ServedModel,
     *,
@@ -192,7 +196,7 @@ def core_of(
         revision=REVISION,
         history=history,
         costs=costs,
-        batching=batching or Batching(),
+        batching=batching or PATIENT,
         common=share(**more),
         inputs=inputs,
     )
