@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.unit.runtime.serving.fakes import numeric_model
+from tests.unit.runtime.serving.fakes import PATIENT, numeric_model
 
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.serving import Batching
 from modelservice.serving import main, switching
 from modelservice.serving.calls import Call
 from modelservice.serving.core import Models
@@ -73,7 +72,7 @@ def test_a_new_transport_is_one_member(collections: list[str]) -> None:
         Source("iris", numeric_model),
         host="::",
         ports=ports,
-        batching=Batching(),
+        batching=PATIENT,
         transports=(*TRANSPORTS, *carriers),
     )
     assert code == ExitCode.DONE
@@ -98,7 +97,7 @@ def test_what_was_bound_is_released_when_another_cannot_be() -> None:
             Source("iris", numeric_model),
             host="::",
             ports={"pigeon": 7, "owl": 1},
-            batching=Batching(),
+            batching=PATIENT,
             transports=carriers,
         )
     assert log == [("pigeon", "bound", "::", 7), ("pigeon", "closed")]
@@ -120,7 +119,7 @@ def test_the_port_for_probes_is_one_of_them_and_leaves_with_the_others() -> None
         Source("iris", numeric_model),
         host="127.0.0.1",
         ports=ports,
-        batching=Batching(),
+        batching=PATIENT,
         transports=(*TRANSPORTS, Leaving("pigeon", log)),
     )
     assert code == ExitCode.DONE
@@ -154,7 +153,7 @@ def test_a_transport_answers_by_another_model_once_there_is_one(monkeypatch: pyt
         Source("iris", lambda: other if log[1:] else numeric_model(), lambda: True),
         host="::",
         ports={"pigeon": 7},
-        batching=Batching(),
+        batching=PATIENT,
         transports=(Waiting("pigeon", log),),
     )
     assert code == ExitCode.DONE
