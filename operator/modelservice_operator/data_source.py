@@ -16,6 +16,7 @@ from modelservice_operator.domain.problem import Problem
 from modelservice_operator.kinds import CONFIG_MAP
 from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.machinery.doubling import doubled
 from modelservice_operator.machinery.errors import Forbidden, KubeError
 from modelservice_operator.machinery.lookups import Asked, Lookups
 from modelservice_operator.objects import Key, Object, Ref
@@ -158,7 +159,7 @@ def _interval(asked: Asked[_Read]) -> float:
     """Soon at first: who applies one file makes the ConfigMap a moment after the ModelService."""
     if asked.answer is not None and asked.answer.good and not asked.answer.stale:
         return LOOK_SECONDS
-    return min(_MISSING_SECONDS, _FIRST_SECONDS * 2.0 ** min(asked.times - 1, 16))
+    return doubled(_FIRST_SECONDS, asked.times - 1, most=_MISSING_SECONDS)
 
 
 def _content_of(config_map: Object, meant: _Meant) -> ConfigMapContent:

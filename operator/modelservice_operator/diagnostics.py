@@ -19,6 +19,7 @@ from modelservice_operator.domain.stuck import Waiting, waiting_objects
 from modelservice_operator.domain.volumes import explained
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.machinery.doubling import doubled
 from modelservice_operator.machinery.errors import KubeError
 from modelservice_operator.machinery.lookups import Asked, Lookups
 from modelservice_operator.objects import Key
@@ -166,11 +167,11 @@ class Diagnostician:
 
 
 def _warning_interval(asked: Asked[Problem]) -> float:
-    return float(min(_LAST_INTERVAL, _FIRST_INTERVAL * 2.0 ** min(asked.times - 1, 16)))
+    return doubled(_FIRST_INTERVAL, asked.times - 1, most=_LAST_INTERVAL)
 
 
 def _queue_interval(asked: Asked[QueueSays]) -> float:
-    return float(min(_LAST_QUEUE, _FIRST_INTERVAL * 2.0 ** min(asked.times - 1, 16)))
+    return doubled(_FIRST_INTERVAL, asked.times - 1, most=_LAST_QUEUE)
 
 
 def _progress_interval(asked: Asked[Progress]) -> float:

@@ -31,6 +31,7 @@ from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.damper import Damper
+from modelservice_operator.machinery.doubling import doubled
 from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.machinery.lookups import Lookups
 from modelservice_operator.machinery.names import Names
@@ -245,7 +246,7 @@ class Reconciler:
         if outcome.failure is not None:
             self._failures[key] = failures + 1
             again = outcome.failure.again
-            seconds.append(max(again, min(again * 2.0 ** min(failures, 16), _LATE_SECONDS)))
+            seconds.append(max(again, doubled(again, failures, most=_LATE_SECONDS)))
         elif outcome.changed:
             seconds.append(_SOON_SECONDS)
         job = planned.pending.job if planned.pending else None

@@ -55,7 +55,8 @@ class Failure:
 class Outcome:
     """What came of the writes: the first failure in the order of the lanes, and whether to decide once more at once.
 
-    That is so where something was adopted or stripped: what is to be done now was not known before.
+    That is so where something was adopted or stripped: what is to be done now was not known before. Of a number of
+    replicas that somebody else's write came before, it is decided once more in a while.
     """
 
     failure: Failure | None = None

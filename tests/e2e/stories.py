@@ -18,7 +18,7 @@ from tests.support.e2e import Space
 KEEP = os.environ.get("KEEP") == "1"
 """Whether namespaces stay when their stories are over."""
 SIDE_BY_SIDE = 8
-"""More would only make each other slow: a training needs three seconds of CPU before it begins."""
+"""More would only make each other slow: a training needs one or two seconds of CPU before it begins."""
 ATTACKED, CHANGED, TABLE = "attacked", "changed", "table"
 """Casts: a model that others meddle with, one whose owner changes how it is trained and served, one and its table."""
 

@@ -7,8 +7,6 @@ from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.keep import without
 from modelservice_operator.objects import Key, Kind, Object, Ref
 
-_VERSION = "resourceVersion"
-
 
 class Feed:
     """Takes what watches report and what our own writes are answered with.
@@ -51,6 +49,5 @@ class Feed:
 
 def _says_the_same(before: Object, after: Object) -> bool:
     """Whether two versions of an object differ in their version alone."""
-    if before.keys() != after.keys() or any(before[name] != after[name] for name in before if name != "metadata"):
-        return False
-    return without(before["metadata"], _VERSION) == without(after["metadata"], _VERSION)
+    said, says = ({**one, "metadata": without(one["metadata"], "resourceVersion")} for one in (before, after))
+    return said == says

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.machinery.doubling import doubled
 from modelservice_operator.metrics import Metrics
 
 K = TypeVar("K", bound=Hashable)
@@ -31,7 +32,7 @@ class Backoff:
 
     def delay(self, failures: int) -> float:
         """Delay after that many failures in a row."""
-        return self.jitter(min(self.cap, self.base * 2.0 ** min(failures - 1, 32)))
+        return self.jitter(doubled(self.base, failures - 1, most=self.cap))
 
 
 class WorkQueue(Generic[K]):
