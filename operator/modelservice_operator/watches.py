@@ -125,6 +125,9 @@ _POD_STATUS: Final = (
     "initContainerStatuses",
     "containerStatuses",
 )
+_POD_CONDITIONS: Final = ("PodScheduled", "Ready", "DisruptionTarget")
+"""Those that are read: of a pod that starts, each of the others would be one more version that says something new."""
+
 _CONTAINER_STATUS: Final = ("name", "image", "ready", "started", "restartCount", "state", "lastState")
 _CLAIM: Final = "persistentVolumeClaim"
 _CLAIMS: Final = 4
@@ -252,6 +255,8 @@ def pod_of(obj: Mapping[str, Any]) -> Object:
     if mounted := [*images[:1], *claims[:_CLAIMS]]:
         kept["volumes"] = mounted
     fares = _parts(status, *_POD_STATUS)
+    if "conditions" in fares:
+        fares["conditions"] = [one for one in fares["conditions"] if one.get("type") in _POD_CONDITIONS]
     for name in ("initContainerStatuses", "containerStatuses"):
         if name in fares:
             fares[name] = [_parts(one, *_CONTAINER_STATUS) for one in fares[name]]

@@ -136,12 +136,12 @@ def excerpt(benchmarks: str, shown: Sequence[tuple[str, str]]) -> str:
         benchmarks: the text.
         shown: bench and figure of each row.
     """
-    lines = ["| bench | figure | value | unit | limit |", "|---|---|--:|---|---|"]
+    lines = ["| bench | figure | value | unit | limit | holds |", "|---|---|--:|---|---|---|"]
     for bench, name in shown:
         # Of rows of one name, which differ in their unit, the first.
         found = next((cells for cells in _rows(block_of(benchmarks, bench)) if cells[0] == name), None)
         if found is not None:
-            lines.append(f"| {' | '.join([bench, *found[:4]])} |")
+            lines.append(f"| {' | '.join([bench, *found])} |")
     return "\n".join(lines)
 
 

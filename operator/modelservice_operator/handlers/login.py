@@ -31,7 +31,9 @@ def connect(settings: kopf.OperatorSettings | None = None) -> kopf.ConnectionInf
             " set KUBECONFIG, or `kubectl config use-context`"
         ) from error
     if outside is None:
-        raise kopf.LoginError("no credentials: the kubernetes client is missing; install modelservice[operator]")
+        raise kopf.LoginError(
+            "no credentials: the kubernetes client is missing; pip install '.[operator]' in the checkout"
+        )
     return outside
 
 

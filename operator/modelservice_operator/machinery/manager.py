@@ -118,6 +118,7 @@ class Manager:
     async def _work(self) -> None:
         stop = self.lifecycle.stop
         await self.synchronizer.complete(stop)  # as a standby the cache may have missed that something vanished
+        self.queue.clear()  # all were asked for when the cache was filled, and not in the order in which they matter
         for key in self.keys():
             self.queue.add_in_turn(key)
         async with asyncio.TaskGroup() as group:

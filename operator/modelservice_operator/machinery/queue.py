@@ -75,6 +75,12 @@ class WorkQueue(Generic[K]):
             self._in_turn[key] = self._clock.monotonic()
             self._announce()
 
+    def clear(self) -> None:
+        """Forget what waits, and what is due later; what is worked on meanwhile stays as it is."""
+        for waiting in (self._ready, self._in_turn, self._due, self._heap):
+            waiting.clear()
+        self._announce()
+
     def add_after(self, key: K, seconds: float) -> None:
         """Work on this key in that many seconds, or earlier if something else asks for it; the earliest time wins."""
         if seconds <= 0:

@@ -234,7 +234,7 @@ def _run(command: Callable[[argparse.Namespace, "Access"], int], parsed: argpars
     try:
         import kubernetes  # noqa: F401, PLC0415
     except ModuleNotFoundError:
-        complain("this command needs the extra `cluster` (pip install 'modelservice[cluster]')")
+        complain("this command needs the extra `cluster` (pip install '.[cluster]' in the checkout)")
         return ExitCode.ORDER_INVALID
     from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.client.errors import ClientError  # noqa: PLC0415

@@ -45,7 +45,7 @@ def _completion(parsed: argparse.Namespace) -> int:
     try:
         from argcomplete.shell_integration import shellcode  # noqa: PLC0415
     except ModuleNotFoundError:
-        complain("this command needs the extra `cluster` (pip install 'modelservice[cluster]')")
+        complain("this command needs the extra `cluster` (pip install '.[cluster]' in the checkout)")
         return ExitCode.ORDER_INVALID
     sys.stdout.write(shellcode(["modelservice"], shell=parsed.shell))
     return ExitCode.DONE

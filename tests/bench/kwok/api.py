@@ -81,10 +81,19 @@ class Api:
         return answer
 
     def _send(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> bytes:
-        self._connection.request(method, path, body=body, headers={"Authorization": f"Bearer {self._token}", **headers})
-        response = self._connection.getresponse()
+        try:
+            response = self._ask(method, path, body, headers)
+        except (ConnectionError, ssl.SSLEOFError):  # closed by the apiserver, which was left alone for some minutes
+            self._connection.close()
+            if method == "POST":
+                raise
+            response = self._ask(method, path, body, headers)
         payload = response.read()
         if response.status >= http.HTTPStatus.MULTIPLE_CHOICES:
             error = NotFoundError if response.status == http.HTTPStatus.NOT_FOUND else ApiError
             raise error(f"{method} {path}: {response.status} {payload.decode(errors='replace')[:1000]}")
         return payload
+
+    def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> http.client.HTTPResponse:
+        self._connection.request(method, path, body=body, headers={"Authorization": f"Bearer {self._token}", **headers})
+        return self._connection.getresponse()

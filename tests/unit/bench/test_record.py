@@ -43,14 +43,14 @@ def test_the_table_goes_between_its_marks_and_the_readme_follows(folder: Path, m
     record("x", [at_most("p99", 12.345, "ms", 20)], caption="one process", readme=True)
     mine = marked("x", f"One process.\n\n{HEAD}| p99 | 12.35 | ms | <= 20 | yes |")
     assert (folder / "benchmarks.md").read_text() == f"before\n{mine}{other}"
-    short_head = "| bench | figure | value | unit | limit |\n|---|---|--:|---|---|\n"
-    short = f"{short_head}| y | rate | 1 | requests/s |  |\n| x | p99 | 12.35 | ms | <= 20 |"
+    short_head = "| bench | figure | value | unit | limit | holds |\n|---|---|--:|---|---|---|\n"
+    short = f"{short_head}| y | rate | 1 | requests/s |  |  |\n| x | p99 | 12.35 | ms | <= 20 | yes |"
     assert (folder / "README.md").read_text() == "before\n" + marked("figures", short) + "after\n"
 
 
 def test_a_figure_that_no_bench_measured_yet_is_left_out() -> None:
     measured = marked("x", f"{HEAD}| p99 | 1 | ms |  |  |")
-    assert excerpt(measured, (("x", "p50"), ("x", "p99"))).splitlines()[2:] == ["| x | p99 | 1 | ms |  |"]
+    assert excerpt(measured, (("x", "p50"), ("x", "p99"))).splitlines()[2:] == ["| x | p99 | 1 | ms |  |  |"]
 
 
 def test_a_document_without_the_marks_is_an_error() -> None:

@@ -138,6 +138,14 @@ def test_a_pod_keeps_its_node_what_its_server_was_told_and_how_it_fares() -> Non
     assert pod == before, "what was given is not changed"
 
 
+def test_of_a_pods_conditions_those_are_kept_that_are_read() -> None:
+    read = [{"type": name, "status": "True"} for name in ("PodScheduled", "DisruptionTarget", "Ready")]
+    others = [{"type": name, "status": "True"} for name in ("Initialized", "ContainersReady", "x")]
+    kept = watch_of(POD).transform(make(status={"conditions": [*others, *read]}))
+    assert kept["status"] == {"conditions": read}
+    assert watch_of(POD).transform(make(status={}))["status"] == {}
+
+
 def test_arguments_that_are_longer_than_ours_are_not_kept() -> None:
     container = {"name": SERVING_CONTAINER, "args": ["--model=" + "x" * ARGS_TEXT, "--digest=y"]}
     assert watch_of(POD).transform(make(spec={"containers": [container]}))["spec"]["containers"] == [{"name": "server"}]

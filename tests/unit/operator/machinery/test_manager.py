@@ -85,6 +85,13 @@ class Replica:
         return self.metrics.registry.get_sample_value("modelservice_operator_leader") == 1
 
 
+def knows(replica: Replica, *names: str) -> None:
+    """Have the replica, and its cluster, hold ModelServices."""
+    replica.lists.objects[APP] = [make(name) for name in names]
+    for name in names:
+        replica.cache.put(APP, make(name))
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -116,6 +123,7 @@ async def test_works_on_nothing_before_the_children_were_listed(clock: FakeClock
     script = Script(a=[None])
     replica = Replica(clock, leases, script)
     replica.reflectors.done.clear()
+    knows(replica, "a")
     replica.queue.add(A)
     await clock.advance(60)
     assert (replica.lifecycle.synced.is_set(), script.calls, replica.leads) == (False, [], False)
@@ -190,6 +198,7 @@ async def test_a_standby_is_ready_but_works_only_after_the_leader(clock: FakeClo
     leader = Replica(clock, leases, Script())
     await clock.advance(1)
     standby = Replica(clock, leases, script, identity="b")
+    knows(standby, "a")
     standby.queue.add(A)
     await clock.advance(60)
     assert standby.lifecycle.synced.is_set()
@@ -199,6 +208,26 @@ async def test_a_standby_is_ready_but_works_only_after_the_leader(clock: FakeClo
     await clock.advance(3)
     assert standby.leads
     assert script.calls == [A]
+    standby.lifecycle.stop.set()
+    await standby.task
+
+
+async def test_a_standby_begins_with_what_matters_whatever_it_heard_of_first(
+    clock: FakeClock, leases: FakeLeases
+) -> None:
+    script = Script(a=[None], b=[None], c=[None])
+    leader = Replica(clock, leases, Script())
+    await clock.advance(1)
+    standby = Replica(clock, leases, script, identity="b")
+    knows(standby, "a", "b")
+    standby.queue.add(Key("n", "b"))
+    standby.queue.add_after(Key("n", "c"), 1)
+    standby.queue.add(A)
+    await clock.advance(60)
+    leader.lifecycle.stop.set()
+    await leader.task
+    await clock.advance(3)
+    assert script.calls == [A, Key("n", "b")], "in the order of ``keys``, and nothing that is not there"
     standby.lifecycle.stop.set()
     await standby.task
 
@@ -226,7 +255,7 @@ async def test_a_standby_can_be_stopped(clock: FakeClock, leases: FakeLeases) ->
 async def test_while_a_rival_works_nothing_is_written_not_even_the_lease(clock: FakeClock, leases: FakeLeases) -> None:
     board, script = Board(rival("first")), Script(a=[None])
     replica = Replica(clock, leases, script, rivals=rivals_of(board, clock))
-    replica.queue.add(A)
+    knows(replica, "a")
     await clock.advance(30)
     assert replica.lifecycle.synced.is_set()
     assert (replica.leads, leases.writes, script.calls) == (False, 0, [])

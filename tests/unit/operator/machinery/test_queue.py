@@ -83,6 +83,25 @@ async def test_a_key_that_is_worked_on_or_waits_is_not_given_once_more_in_its_tu
     assert not (await take(queue)).done()
 
 
+async def test_what_waits_or_is_due_can_be_forgotten_and_asked_for_again(
+    queue: WorkQueue[str], clock: FakeClock
+) -> None:
+    queue.add("a")
+    queue.add_in_turn("b")
+    queue.add_after("c", 1)
+    queue.clear()
+    assert len(queue) == 0
+    waiting = await take(queue)
+    await clock.advance(2)
+    assert not waiting.done()
+    queue.add("b")
+    assert await waiting == "b"
+    queue.add_after("c", 1)
+    assert not (waiting := await take(queue)).done()
+    await clock.advance(2)
+    assert await waiting == "c"
+
+
 async def test_a_waiting_worker_wakes_up_for_a_new_key(queue: WorkQueue[str]) -> None:
     waiting = await take(queue)
     queue.add("a")
