@@ -36,6 +36,7 @@ from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.machinery.lookups import Lookups
 from modelservice_operator.machinery.names import Names
 from modelservice_operator.machinery.turns import Turns
+from modelservice_operator.machinery.watch import own_key
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.observing import Observer
 from modelservice_operator.readings import Reader
@@ -54,6 +55,9 @@ _LATE_SECONDS = 30.0
 
 _PATIENCE_SECONDS = 5.0
 """How long a new spec waits for its data to be read before it is said that nobody has come to it."""
+
+_REFUSED_SECONDS = 120.0
+"""The longest ``Retry-After`` that is heeded: HTTP would allow hours."""
 
 _AT_LEAST_SECONDS = 1.0
 """How soon the next step of a canary is looked for at least."""
@@ -79,6 +83,7 @@ class Reconciler:
         on_change: Callable[[Key], None],
     ) -> None:
         self._cache = cache
+        self._on_change = on_change
         self._settings = settings
         self._clock = clock
         self._diagnostician = Diagnostician(
@@ -91,7 +96,7 @@ class Reconciler:
         self._observer = Observer(kube=kube, cache=cache, settings=settings, impositions=impositions)
         names = Names(reads=kube, clock=clock)
         self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions, names=names)
-        self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
+        self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper, on_change=on_change)
         self._ender = Ender(kube=kube, cache=cache, settings=settings, clock=clock)
         self._specs = Specs()
         self._turns: Turns[Key] = Turns(limit=settings.follow_at_once, on_turn=on_change, clock=clock)
@@ -107,6 +112,9 @@ class Reconciler:
             Transient: the apiserver did not answer; try again with back-off.
         """
         service = self._cache.get(Ref(MODEL_SERVICE, *key))
+        if service is None:  # looked at for each child of it that goes: heads ask an encoder's Service, not this
+            for head in self._cache.naming(MODEL_SERVICE, key):
+                self._on_change(own_key(head))
         if service is None or service["metadata"].get("deletionTimestamp"):
             self._forget(key)
             return None if service is None or not has_finalizer(service) else await self._end(service)
@@ -149,7 +157,8 @@ class Reconciler:
             times.append(delayed)
         if not assessment.rolled_out or assessment.problem is not None:
             times.append(_LATE_SECONDS)
-        return min(times, default=None)
+        asked = min(outcome.failure.after, _REFUSED_SECONDS) if outcome.failure else 0.0
+        return max(asked, min(times)) if times else None
 
     async def _end(self, service: Object) -> float | None:
         """Let a ModelService go that waits for what it stored to be deleted."""
@@ -247,7 +256,7 @@ class Reconciler:
             self._failures[key] = failures + 1
             again = outcome.failure.again
             seconds.append(max(again, doubled(again, failures, most=_LATE_SECONDS)))
-        elif outcome.changed:
+        elif outcome.changed or planned.changes:  # a webhook may make nothing of a write that was taken
             seconds.append(_SOON_SECONDS)
         job = planned.pending.job if planned.pending else None
         if job is not None and job.awaits_report:

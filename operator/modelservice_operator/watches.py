@@ -116,19 +116,11 @@ _SMALL_TEXT: Final = 64 * 1024
 _POLICY_NODES: Final = 4 * NODES
 """16 peers with two selectors of 24 conditions each, and the namespaces of the settings."""
 
-_POD_STATUS: Final = (
-    "phase",
-    "reason",
-    "message",
-    "podIP",
-    "conditions",
-    "initContainerStatuses",
-    "containerStatuses",
-)
+_POD_STATUS: Final = ("phase", "podIP", "conditions", "containerStatuses")
 _POD_CONDITIONS: Final = ("PodScheduled", "Ready", "DisruptionTarget")
-"""Those that are read: of a pod that starts, each of the others would be one more version that says something new."""
+"""Those that are read, as of a Job: each of the others would be one more version that says something new."""
 
-_CONTAINER_STATUS: Final = ("name", "image", "ready", "started", "restartCount", "state", "lastState")
+_CONTAINER_STATUS: Final = ("name", "image", "ready", "restartCount", "state", "lastState")
 _CLAIM: Final = "persistentVolumeClaim"
 _CLAIMS: Final = 4
 """Claims of a pod that are kept: those of its data, of what it starts from, of its own artifact, and of a cache."""
@@ -136,6 +128,7 @@ _CLAIMS: Final = 4
 _NO_TEMPLATE: Final = {"template": {"spec": {"containers": [{"image": ""}]}}}
 _JOB_SPEC: Final = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "suspend")
 _JOB_STATUS: Final = ("startTime", "conditions")
+_JOB_CONDITIONS: Final = ("Complete", "Failed", "Suspended")
 """How many of its pods are ready, ended, or not counted yet, is told again and again, and led to nothing but passes."""
 
 
@@ -170,7 +163,7 @@ def stub_of(obj: Mapping[str, Any]) -> Object:
         metadata |= {"foreign": foreign} if foreign else {}
         scaler = scaled_by(managed)
         metadata |= {} if scaler is None else {"scaledBy": scaler}
-    return {**{name: obj[name] for name in ("apiVersion", "kind") if name in obj}, "metadata": metadata}
+    return {**_parts(obj, "apiVersion", "kind"), "metadata": metadata}
 
 
 def service_of(obj: Mapping[str, Any]) -> Object:
@@ -239,7 +232,8 @@ def job_of(obj: Mapping[str, Any]) -> Object:
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or [{}]
     container = {"image": "", **_parts(containers[0], "name", "image", "resources")}
     kept = {**_parts(spec, *_JOB_SPEC), "template": {"spec": {"containers": [container]}}}
-    parts: Object = clipped({"spec": kept, "status": _parts(status, *_JOB_STATUS)}, text=_SMALL_TEXT)
+    stands = _with_conditions(_parts(status, *_JOB_STATUS), _JOB_CONDITIONS)
+    parts: Object = clipped({"spec": kept, "status": stands}, text=_SMALL_TEXT)
     return {**stub_of(obj), **parts}
 
 
@@ -254,14 +248,20 @@ def pod_of(obj: Mapping[str, Any]) -> Object:
     claims = [_parts(one, _CLAIM) for one in volumes if one.get(_CLAIM)]
     if mounted := [*images[:1], *claims[:_CLAIMS]]:
         kept["volumes"] = mounted
-    fares = _parts(status, *_POD_STATUS)
-    if "conditions" in fares:
-        fares["conditions"] = [one for one in fares["conditions"] if one.get("type") in _POD_CONDITIONS]
-    for name in ("initContainerStatuses", "containerStatuses"):
-        if name in fares:
-            fares[name] = [_parts(one, *_CONTAINER_STATUS) for one in fares[name]]
+    fares = _with_conditions(_parts(status, *_POD_STATUS), _POD_CONDITIONS)
+    if containers := fares.get("containerStatuses"):
+        fares["containerStatuses"] = [_parts(one, *_CONTAINER_STATUS) for one in containers]
     parts: Object = clipped({"spec": kept, "status": fares}, text=_SMALL_TEXT)
-    return {**stub_of(obj), **parts}
+    # Who else wrote to it, and what has to let go of it, is nobody's question, and is told in versions of its own.
+    metadata = without(metadata_of(obj["metadata"], labels=_LABELS, annotations=_ANNOTATIONS), "finalizers")
+    return {**_parts(obj, "apiVersion", "kind"), "metadata": metadata, **parts}
+
+
+def _with_conditions(status: Object, types: Container[str]) -> Object:
+    """A status with conditions of these types only."""
+    if not (conditions := status.get("conditions")):
+        return status
+    return {**status, "conditions": [one for one in conditions if one.get("type") in types]}
 
 
 def _arguments(container: Mapping[str, Any]) -> Object | None:

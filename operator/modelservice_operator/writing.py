@@ -45,10 +45,14 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A write that was not done: why, and after how many seconds it is worth another try."""
+    """A write that was not done: why, and after how many seconds it is worth another try.
+
+    ``after``: the seconds for which the apiserver asks to be left alone, whatever else there is to do.
+    """
 
     problem: Problem
     again: float = _SOON_SECONDS
+    after: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,8 @@ class Writer:
         try:
             live = await self._kube.get_metadata(ref)
         except KubeError as error:
-            return Failure(problem=Problem(reason="ReadFailed", message=f"{ref.kind.kind} cannot be read: {error}"))
+            problem = Problem(reason="ReadFailed", message=f"{ref.kind.kind} cannot be read: {error}")
+            return Failure(problem=problem, after=error.after)
         if live is None or live["metadata"]["uid"] != uid or live["metadata"].get("deletionTimestamp"):
             problem = Problem(reason="Conflict", message=f"{ref.kind.kind} {ref.name} is being deleted")
             return Failure(problem=problem, again=_CONFLICT_SECONDS)
@@ -146,7 +151,7 @@ class Writer:
                 return _TURNED_UP
             if problem is not None:
                 again = _CONFLICT_SECONDS if problem.reason == "Conflict" else _SOON_SECONDS
-                return Failure(problem=problem, again=max(again, after))
+                return Failure(problem=problem, again=again, after=after)
         return None
 
     async def _write(self, observed: Observed, action: Action) -> Problem | None:

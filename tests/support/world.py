@@ -173,13 +173,14 @@ class World:
         """A new process: only what Kubernetes holds is known."""
         self.settings = Settings.model_validate({**dict(self.settings), **settings})
         self.cache = self.kube.memory = Cache(WATCHES)
+        self.asked: list[Key] = []
         self.reconciler = Reconciler(
             kube=self.kube,
             progress=self.progress,
             cache=self.cache,
             settings=self.settings,
             clock=self.clock,
-            on_change=lambda _: None,
+            on_change=self.asked.append,
         )
 
     def config_map(self, text: str | None = CSV, *, name: str = "churn", **extra: Any) -> None:

@@ -11,7 +11,7 @@ from modelservice_operator.objects import Key, Kind, Object, Ref
 class Feed:
     """Takes what watches report and what our own writes are answered with.
 
-    A write is thus followed by one more pass, and the watch's echo of it by none.
+    A write that made something is thus followed by one more pass, and the watch's echo of it by none.
     """
 
     def __init__(self, *, cache: Cache, on_change: Callable[[Key], None]) -> None:

@@ -98,10 +98,12 @@ class WorkQueue(Generic[K]):
 
         Args:
             key: What failed.
-            least: Seconds that it waits at least; never more than the longest back-off.
+            least: Seconds that it waits at least, and a little more; what is beyond the longest back-off is not heeded.
         """
         self._failures[key] = failures = self._failures.get(key, 0) + 1
-        delay = max(min(least, self._backoff.cap), self._backoff.delay(failures))
+        least = min(least, self._backoff.cap)
+        spread = abs(self._backoff.jitter(least) - least)  # or all that were refused together come back together
+        delay = max(least + spread, self._backoff.delay(failures))
         self.add_after(key, delay)
         return delay
 

@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 Object = dict[str, Any]
 Body = Object | list[Object]
 
+_APPLY, _MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
+
 
 class ApiError(Exception):
     """The apiserver refused a request; the text is its answer."""
@@ -51,11 +53,11 @@ class Api:
         """Server-side apply; ``collection`` is the URL path of the object's siblings."""
         query = urlencode({"fieldManager": "bench", "force": "true"})
         path = f"{collection}/{obj['metadata']['name']}?{query}"
-        return self._request("PATCH", path, body=obj, content_type="application/apply-patch+yaml")
+        return self._request("PATCH", path, body=obj, content_type=_APPLY)
 
     def merge(self, path: str, change: Object) -> Object:
         """Change some fields, as ``kubectl patch --type=merge`` does."""
-        return self._request("PATCH", path, body=change, content_type="application/merge-patch+json")
+        return self._request("PATCH", path, body=change, content_type=_MERGE)
 
     def append(self, path: str, pointer: str, value: Any) -> Object:
         """Add an item to a list of an object, or a key to a map; ``pointer`` says where, as JSON Pointer has it."""
@@ -85,8 +87,8 @@ class Api:
             response = self._ask(method, path, body, headers)
         except (ConnectionError, ssl.SSLEOFError):  # closed by the apiserver, which was left alone for some minutes
             self._connection.close()
-            if method == "POST":
-                raise
+            if method != "GET" and headers.get("Content-Type") not in (_APPLY, _MERGE):
+                raise  # done twice, it would be another thing
             response = self._ask(method, path, body, headers)
         payload = response.read()
         if response.status >= http.HTTPStatus.MULTIPLE_CHOICES:

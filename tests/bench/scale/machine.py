@@ -21,10 +21,10 @@ def machine() -> str:
 def _pace() -> float:
     """Seconds for a fixed piece of work: the same machine is up to twice as fast on another day."""
     child = {"metadata": {"name": "iris", "labels": {"app": "iris"}}, "status": {"replicas": 1, "conditions": ["a"]}}
-    began = time.process_time()
+    began = time.thread_time()
     for _ in range(_TIMES):
         json.loads(json.dumps(child))
-    return time.process_time() - began
+    return time.thread_time() - began
 
 
 def _processor() -> str:

@@ -182,7 +182,7 @@ def test_no_credentials_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_without_the_client_outside_of_a_cluster_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
     monkeypatch.setattr(kopf, "login_via_client", lambda **_: None)
-    with pytest.raises(kopf.LoginError, match=r"install modelservice\[operator\]"):
+    with pytest.raises(kopf.LoginError, match=r"pip install .\.\[operator\]. in the checkout"):
         login.connect()
 
 

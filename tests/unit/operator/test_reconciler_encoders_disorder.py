@@ -1,7 +1,7 @@
 """The reconciler's stories. An encoder with heads while it is tried in steps, goes back, or is changed by others."""
 
 from tests.support.canaries import SERVING
-from tests.support.world import success
+from tests.support.world import NAMESPACE, success
 from tests.unit.operator.test_reconciler_encoders import ENCODER, HEAD, NEWER, Two, arguments, head
 from tests.unit.operator.test_reconciler_last_good import UNDER_WAY, crashing
 
@@ -9,7 +9,8 @@ from modelservice.contract.manifest import SharedEncoder
 from modelservice_operator.constants import LABEL_STAGE, STAGE_KEEP
 from modelservice_operator.domain.names import canary_name, encoder_name
 from modelservice_operator.domain.verdict import RESTARTS
-from modelservice_operator.kinds import DEPLOYMENT, SERVICE
+from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE, SERVICE
+from modelservice_operator.objects import Key, Ref
 
 CANARY = canary_name(ENCODER)
 
@@ -144,6 +145,19 @@ def test_two_revisions_of_one_artifact_have_one_service() -> None:
     assert led is not None
     assert keeper is not None
     assert led["spec"]["selector"].items() <= keeper["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_heads_are_looked_at_for_each_child_of_an_encoder_that_goes() -> None:
+    """The garbage collector takes the Service that they ask after the encoder itself, and nothing else would tell."""
+    world = Two()
+    world.encodes()
+    world.told(HEAD, **head())
+    world.heads()
+    world.remove(Ref(MODEL_SERVICE, NAMESPACE, ENCODER))
+    world.asked.clear()
+    with world.acts(ENCODER):
+        world.reconcile()
+    assert Key(NAMESPACE, HEAD) in world.asked
 
 
 def test_what_serves_and_asks_an_encoder_that_is_not_there_any_more_is_not_ready() -> None:

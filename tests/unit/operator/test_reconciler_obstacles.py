@@ -1,6 +1,7 @@
 """The reconciler's stories. What stands in the way is said, names the field, and heals."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from tests.support.world import CSV, World
@@ -14,7 +15,7 @@ from modelservice_operator.kinds import (
     SERVICE_ACCOUNT,
 )
 from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, Transient
-from modelservice_operator.objects import Ref
+from modelservice_operator.objects import Object, Ref
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,38 @@ def test_a_refused_write_is_said_and_tried_again(error: Exception, reason: str, 
     world.kube.failures = {}
     world.settle()
     assert world.job()
+
+
+@pytest.mark.parametrize(("after", "waited"), [(30, 30), (9999, 120)])
+def test_an_apiserver_that_sheds_load_is_left_alone_for_as_long_as_it_asks(after: int, waited: float) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.kube.failures = {("apply", "Job"): Transient("429 busy", after=after)}
+    assert world.reconcile() == waited
+    world.kube.failures = {}
+    world.settle()
+    assert world.job()
+
+
+def test_a_write_that_comes_to_nothing_is_looked_at_again_until_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.serve()
+    apply = world.kube.apply
+
+    async def swallowed(obj: Object, **options: Any) -> Object:
+        """As by a webhook that puts back what stood there."""
+        if obj["kind"] != DEPLOYMENT.kind:
+            return await apply(obj, **options)
+        return world.one(DEPLOYMENT)
+
+    monkeypatch.setattr(world.kube, "apply", swallowed)
+    world.service(serving={"tolerations": [{"key": "gpu", "operator": "Exists"}]})
+    for _ in range(6):
+        again = world.reconcile()
+        assert again is not None
+        world.clock.seconds += again
+    assert world.ready() == ("False", "FoughtOver")
 
 
 def test_a_refused_write_of_the_training_holds_up_neither_serving_nor_cleaning_up() -> None:

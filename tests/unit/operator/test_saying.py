@@ -11,7 +11,7 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.kinds import MODEL_SERVICE
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.damper import Damper
-from modelservice_operator.objects import Object, Ref
+from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.saying import Speaker
 from modelservice_operator.watches import WATCHES
 
@@ -22,7 +22,7 @@ def test_many_trainings_are_said_in_turn_and_each_is_looked_at_once_for_it() -> 
     clock = FakeClock()
     kube = FakeKube(clock)
     cache = kube.memory = Cache(WATCHES)
-    speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=Damper(clock=clock))
+    speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=Damper(clock=clock), on_change=lambda _: None)
     services = [_service(kube, number) for number in range(TRAININGS)]
     began, written, passes = clock.monotonic(), list[float](), Counter[str]()
     due = dict.fromkeys(range(TRAININGS), began)
@@ -42,12 +42,26 @@ def test_many_trainings_are_said_in_turn_and_each_is_looked_at_once_for_it() -> 
         assert sum(one <= second for one in written) <= PER_SECOND * (1 + second), "and those that it begins with"
 
 
-def _service(kube: FakeKube, number: int) -> Object:
+def test_a_newer_version_that_a_conflict_brings_is_told_to_whom_it_concerns() -> None:
+    clock, told = FakeClock(), list[Key]()
+    kube = FakeKube(clock)
+    cache = kube.memory = Cache(WATCHES)
+    speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=Damper(clock=clock), on_change=told.append)
+    encoder = _service(kube, 0)
+    head = _service(kube, 1, spec={"model": {"encoder": {"service": {"name": "model-0"}}}})
+    cache.put(MODEL_SERVICE, head)
+    newer = {**encoder, "metadata": {**encoder["metadata"], "resourceVersion": "1000"}}
+    kube.objects[Ref(MODEL_SERVICE, "n", "model-0")] = newer
+    assert asyncio.run(_say(speaker, encoder, "50 %")) == 0.0
+    assert set(told) == {Key("n", "model-0"), Key("n", "model-1")}
+
+
+def _service(kube: FakeKube, number: int, spec: Object | None = None) -> Object:
     metadata = {"name": f"model-{number}", "namespace": "n"}
     ready = {"type": "Ready", "status": "False", "reason": "Training", "message": ""}
     known = {"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
     status = {"observedGeneration": 1, "conditions": [{**ready, **known}]}
-    kube.store({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {}, "status": status})
+    kube.store({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec or {}, "status": status})
     return kube.objects[Ref(MODEL_SERVICE, "n", metadata["name"])]
 
 

@@ -135,6 +135,7 @@ def test_a_pod_keeps_its_node_what_its_server_was_told_and_how_it_fares() -> Non
         "volumes": [{"image": {"reference": "r@sha256:1"}}],
     }
     assert kept["status"] == {"phase": "Running", "containerStatuses": [fares]}
+    assert "foreign" not in kept["metadata"]
     assert pod == before, "what was given is not changed"
 
 
@@ -154,9 +155,14 @@ def test_arguments_that_are_longer_than_ours_are_not_kept() -> None:
 def test_a_job_keeps_how_it_runs_and_of_its_template_the_image_and_the_limits() -> None:
     container = {"name": "stage", "image": "i", "resources": {"limits": {"memory": "1Gi"}}}
     template = {"metadata": {"labels": LABELS}, "spec": {"containers": [{**container, "env": []}], "volumes": []}}
-    told = {"startTime": "2026-01-01T00:00:00Z", "conditions": []}
+    read = [{"type": name, "status": "True"} for name in ("Suspended", "Failed", "Complete")]
+    told = {"startTime": "2026-01-01T00:00:00Z", "conditions": read}
     spec = {"suspend": True, "activeDeadlineSeconds": 5, "template": template}
-    job = make(spec=spec, status={"active": 1, "ready": 1, "uncountedTerminatedPods": {}, **told})
+    unread = {"type": "SuccessCriteriaMet", "status": "True"}
+    job = make(
+        spec=spec,
+        status={"active": 1, "ready": 1, "uncountedTerminatedPods": {}, **told, "conditions": [unread, *read]},
+    )
     kept = watch_of(JOB).transform(job)
     assert kept["spec"] == {
         "suspend": True,
@@ -204,7 +210,8 @@ def test_of_metadata_only_what_is_ours_is_kept() -> None:
         kept = watch.transform(obj)["metadata"]
         assert (kept["labels"], kept["annotations"]) == (LABELS, {ANNOTATION_APPLIED: "stamp"})
         assert kept["ownerReferences"] == [{"name": str(n), "uid": "x"} for n in range(16)]
-        assert kept.get("finalizers", []) == ([] if watch.kind == MODEL_SERVICE else ["kubernetes.io/pvc-protection"])
+        unread = watch.kind in (MODEL_SERVICE, POD)
+        assert kept.get("finalizers", []) == ([] if unread else ["kubernetes.io/pvc-protection"])
         assert kept["deletionTimestamp"] == "2026-01-01T00:00:00Z"
         assert "generateName" not in kept
     many = [*(f"theirs/{number}" for number in range(99)), FINALIZER]

@@ -165,6 +165,15 @@ async def test_jitter_is_applied_to_the_capped_delay() -> None:
     assert Backoff(base=1, cap=10, jitter=lambda delay: delay / 2).delay(100) == 5
 
 
+async def test_those_that_were_refused_together_come_back_later_than_they_may_and_not_together(
+    clock: FakeClock, metrics: Metrics
+) -> None:
+    spread = iter([0.8, 1.0, 1.2, 1.0])
+    backoff = Backoff(jitter=lambda delay: delay * next(spread))
+    queue: WorkQueue[str] = WorkQueue(clock=clock, metrics=metrics, backoff=backoff)
+    assert [queue.add_rate_limited(key, least=30) for key in ("a", "b")] == [pytest.approx(36), pytest.approx(36)]
+
+
 async def test_a_retried_key_comes_back_after_its_delay(queue: WorkQueue[str], clock: FakeClock) -> None:
     queue.add("a")
     await queue.get()
