@@ -32,6 +32,7 @@ from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.doubling import doubled
+from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.machinery.lookups import Lookups
 from modelservice_operator.machinery.names import Names
@@ -55,9 +56,6 @@ _LATE_SECONDS = 30.0
 
 _PATIENCE_SECONDS = 5.0
 """How long a new spec waits for its data to be read before it is said that nobody has come to it."""
-
-_REFUSED_SECONDS = 120.0
-"""The longest ``Retry-After`` that is heeded: HTTP would allow hours."""
 
 _AT_LEAST_SECONDS = 1.0
 """How soon the next step of a canary is looked for at least."""
@@ -96,7 +94,8 @@ class Reconciler:
         self._observer = Observer(kube=kube, cache=cache, settings=settings, impositions=impositions)
         names = Names(reads=kube, clock=clock)
         self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions, names=names)
-        self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper, on_change=on_change)
+        feed = Feed(cache=cache, on_change=on_change)
+        self._speaker = Speaker(kube=kube, feed=feed, clock=clock, damper=damper)
         self._ender = Ender(kube=kube, cache=cache, settings=settings, clock=clock)
         self._specs = Specs()
         self._turns: Turns[Key] = Turns(limit=settings.follow_at_once, on_turn=on_change, clock=clock)
@@ -157,7 +156,7 @@ class Reconciler:
             times.append(delayed)
         if not assessment.rolled_out or assessment.problem is not None:
             times.append(_LATE_SECONDS)
-        asked = min(outcome.failure.after, _REFUSED_SECONDS) if outcome.failure else 0.0
+        asked = outcome.failure.after if outcome.failure else 0.0
         return max(asked, min(times)) if times else None
 
     async def _end(self, service: Object) -> float | None:

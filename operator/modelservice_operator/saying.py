@@ -1,6 +1,5 @@
 """Says how a ModelService fares: a status made from exactly the version that was read, and Events where it turns."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -11,12 +10,12 @@ from modelservice_operator.domain.conditions import Finding, to_conditions
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.kinds import MODEL_SERVICE
 from modelservice_operator.kube.port import KubePort
-from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.errors import Conflict, Invalid, Transient
+from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.rate_limit import RateLimit
-from modelservice_operator.objects import Key, Object, Ref
+from modelservice_operator.objects import Object, Ref
 
 _PROGRESS_PER_SECOND = 18
 """Statuses that only tell how far a stage is, of all ModelServices together. With a thousand trainings at once each is
@@ -36,14 +35,11 @@ _log = structlog.get_logger()
 class Speaker:
     """Writes statuses."""
 
-    def __init__(
-        self, *, kube: KubePort, cache: Cache, clock: Clock, damper: Damper, on_change: Callable[[Key], None]
-    ) -> None:
+    def __init__(self, *, kube: KubePort, feed: Feed, clock: Clock, damper: Damper) -> None:
         self._kube = kube
-        self._cache = cache
+        self._feed = feed
         self._clock = clock
         self._damper = damper
-        self._on_change = on_change
         self._rate_limit = RateLimit(clock=clock, per_second=_PROGRESS_PER_SECOND)
         self._held: dict[Ref, float] = {}
         self._places: dict[Ref, float] = {}
@@ -107,11 +103,7 @@ class Speaker:
         newer = await self._kube.get(ref)
         if newer is None:
             return None
-        if not self._cache.put(MODEL_SERVICE, newer):
-            return _CONFLICT_SECONDS
-        for key in self._cache.requests(MODEL_SERVICE, newer):  # no watch tells of it any more
-            self._on_change(key)
-        return _AT_ONCE
+        return _AT_ONCE if self._feed.put(MODEL_SERVICE, newer) else _CONFLICT_SECONDS
 
     async def _say_refused(self, observed: Observed, desired: Object, error: Invalid) -> bool:
         """Say in few words that there is more to say; whether that is said."""

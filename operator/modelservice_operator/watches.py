@@ -128,8 +128,9 @@ _CLAIMS: Final = 4
 _NO_TEMPLATE: Final = {"template": {"spec": {"containers": [{"image": ""}]}}}
 _JOB_SPEC: Final = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "suspend")
 _JOB_STATUS: Final = ("startTime", "conditions")
-_JOB_CONDITIONS: Final = ("Complete", "Failed", "Suspended")
 """How many of its pods are ready, ended, or not counted yet, is told again and again, and led to nothing but passes."""
+
+_JOB_CONDITIONS: Final = ("Complete", "Failed", "Suspended")
 
 
 def owner_of(obj: Mapping[str, Any]) -> Key | None:

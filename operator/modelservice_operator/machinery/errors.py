@@ -1,16 +1,19 @@
 """What the apiserver answers when it does not do what it was asked: one class for each thing a caller can do next."""
 
+LONGEST_AFTER = 120.0
+"""Seconds of the longest ``Retry-After`` that is heeded: HTTP would allow hours."""
+
 
 class KubeError(Exception):
     """A request that the apiserver did not fulfil; the text is the apiserver's message, or the connection's.
 
     Attributes:
-        after: seconds that the apiserver asks to be left alone for; 0 where it does not.
+        after: seconds that the apiserver asks to be left alone for, ``LONGEST_AFTER`` at most; 0 where it does not.
     """
 
     def __init__(self, message: str, *, after: float = 0.0) -> None:
         super().__init__(message)
-        self.after = after
+        self.after = min(after, LONGEST_AFTER)
 
 
 class NotFound(KubeError):  # noqa: N818 - the apiserver's own word for it

@@ -16,6 +16,7 @@ import structlog
 
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.codec import parse_json
+from modelservice_operator.machinery.doubling import doubled
 from modelservice_operator.machinery.errors import Expired, KubeError, NotServed, Transient
 from modelservice_operator.machinery.lines import Lines
 from modelservice_operator.machinery.watch import Watch
@@ -30,8 +31,6 @@ _STEADY_SECONDS = 5.0
 """A watch that lasted so long was a good one: the next begins at once."""
 
 _FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 0.5, 30.0
-_DOUBLINGS = 6
-"""From the first back-off to the last."""
 
 _GONE = 410
 _NAMED = re.compile(rb'"metadata":\{"name":"([^"\\]+)",(?:"generateName":"[^"\\]*",)?"namespace":"([^"\\]+)"')
@@ -166,8 +165,8 @@ class Reflector:
             except Exception:  # an answer of no known form, as of a proxy in between
                 self._version = 0
                 log.exception("an answer cannot be read", kind=self._watch.kind.kind)
-            failures = 0 if self._clock.monotonic() >= self._steady_from else min(failures + 1, _DOUBLINGS + 1)
-            seconds = min(_FIRST_BACKOFF_SECONDS * 2 ** (failures - 1), _LAST_BACKOFF_SECONDS) if failures else 0.0
+            failures = 0 if self._clock.monotonic() >= self._steady_from else failures + 1
+            seconds = doubled(_FIRST_BACKOFF_SECONDS, failures - 1, most=_LAST_BACKOFF_SECONDS) if failures else 0.0
             await self._clock.wait(never, self._jitter(seconds))
 
     async def _follow(self) -> None:

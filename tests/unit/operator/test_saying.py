@@ -11,6 +11,7 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.kinds import MODEL_SERVICE
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.damper import Damper
+from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.saying import Speaker
 from modelservice_operator.watches import WATCHES
@@ -22,7 +23,8 @@ def test_many_trainings_are_said_in_turn_and_each_is_looked_at_once_for_it() -> 
     clock = FakeClock()
     kube = FakeKube(clock)
     cache = kube.memory = Cache(WATCHES)
-    speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=Damper(clock=clock), on_change=lambda _: None)
+    feed = Feed(cache=cache, on_change=lambda _: None)
+    speaker = Speaker(kube=kube, feed=feed, clock=clock, damper=Damper(clock=clock))
     services = [_service(kube, number) for number in range(TRAININGS)]
     began, written, passes = clock.monotonic(), list[float](), Counter[str]()
     due = dict.fromkeys(range(TRAININGS), began)
@@ -46,7 +48,8 @@ def test_a_newer_version_that_a_conflict_brings_is_told_to_whom_it_concerns() ->
     clock, told = FakeClock(), list[Key]()
     kube = FakeKube(clock)
     cache = kube.memory = Cache(WATCHES)
-    speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=Damper(clock=clock), on_change=told.append)
+    feed = Feed(cache=cache, on_change=told.append)
+    speaker = Speaker(kube=kube, feed=feed, clock=clock, damper=Damper(clock=clock))
     encoder = _service(kube, 0)
     head = _service(kube, 1, spec={"model": {"encoder": {"service": {"name": "model-0"}}}})
     cache.put(MODEL_SERVICE, head)
