@@ -106,6 +106,15 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
+    def check_waited(self, seconds: float) -> None:
+        """Refuse who waited for too long before it came here.
+
+        Raises:
+            QueueFullError: that is beyond ``maxQueueMilliseconds``.
+        """
+        if seconds > self._max_wait:
+            raise self._full(f"no thread was free for {seconds * 1000:.0f} ms", seconds)
+
     def submit(
         self, rows: Rows, *, patience: int = 1, compute: Compute | None = None, timeout: float | None = None
     ) -> asyncio.Future[Results]:
@@ -146,11 +155,7 @@ class Batcher:
             QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``, or the timeout.
         """
         if (wait := (self._rows + self._running) * self._row_seconds) > self._max_wait:
-            raise QueueFullError(
-                f"the queue is full: about {wait * 1000:.0f} ms to wait, at most {self._max_wait * 1000:.0f} ms allowed"
-                " (spec.serving.batching.maxQueueMilliseconds)",
-                retry_after=wait,
-            )
+            raise self._full(f"about {wait * 1000:.0f} ms to wait", wait)
         if timeout is None:
             self._queue.append(Waiting(rows, asker, compute or self._compute, self.load))
         else:
@@ -163,6 +168,10 @@ class Batcher:
             self._patience = max(self._patience, patience)
         if self._timer is None or not self._timer_is_due:
             self._schedule()
+
+    def _full(self, said: str, wait: float) -> QueueFullError:
+        allowed = f"at most {self._max_wait * 1000:.0f} ms allowed (spec.serving.batching.maxQueueMilliseconds)"
+        return QueueFullError(f"the queue is full: {said}, {allowed}", retry_after=wait)
 
     def _limited(self, rows: Rows, asker: Asker, compute: Compute, seconds: float, wait: float) -> Limited:
         if wait > seconds:

@@ -143,7 +143,7 @@ def build_inference(model: ServedModel, batcher: Batcher, common: Common) -> Inf
     """What parses, queues and renders for a model, and decodes where its rows may be compressed."""
     encoder, hypothetical = decoding(model.encoder), Computation(model)
     if encoder is None:
-        return Inference(batcher, hypothetical, common.parsing)
+        return Inference(batcher, hypothetical, common.parsing, clock=common.clock)
     return DecodingInference(
         batcher, hypothetical, common.parsing, encoder=encoder, budget=common.budget, clock=common.clock
     )

@@ -13,6 +13,7 @@ from modelservice.serving.batch import Asker
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget, Held
 from modelservice.serving.calls import Call, Rendered, check_decoded, decode
+from modelservice.serving.costs import Clock
 from modelservice.serving.errors import ClientLeftError, TooLateError
 from modelservice.serving.inference import Inference, Parsing, hand_over
 from modelservice.serving.model import Compute
@@ -28,7 +29,7 @@ class DecodingInference(Inference):
         parsing: as of ``Inference``; decodes, too.
         encoder: whose rows they are.
         budget: counts decoded rows until they are answered.
-        clock: by which waiting for a thread, and decoding, are part of a request's time.
+        clock: as of ``Inference``; by it decoding is part of a request's time, too.
     """
 
     def __init__(
@@ -39,12 +40,11 @@ class DecodingInference(Inference):
         *,
         encoder: DecodingEncoder,
         budget: Budget,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
-        super().__init__(batcher, hypothetical, parsing)
+        super().__init__(batcher, hypothetical, parsing, clock=clock)
         self._encoder = encoder
         self._budget = budget
-        self._clock = clock
 
     async def answer(
         self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
@@ -71,14 +71,14 @@ class DecodingInference(Inference):
             return await super().compute(call, large=large, patience=patience)
         with self._budget.hold() as held:
             held.add(size)
-            call = await self._parsing.start(self._decoded, call, self._clock())
+            call = await self.aside(self._decoded, call, self._clock())
             return await super().compute(call, large=large, patience=patience)
 
     def parse_aside(
         self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held
     ) -> asyncio.Future[Call[Rendered]]:
         """See ``Inference``; decodes in the same turn of the thread."""
-        return self._parsing.start(self._parsed, parse, request, held, self._clock())
+        return self.aside(self._parsed, parse, request, held, self._clock())
 
     def ask(self, call: Call[Any], asker: Asker, *, alone: bool = False) -> None:
         """See ``Inference``.
@@ -92,7 +92,7 @@ class DecodingInference(Inference):
             return
         counted = _Counted(asker, self._budget.hold())
         counted.held.add(size)
-        decoding = self._parsing.start(self._decoded, call, self._clock(), asker)
+        decoding = self.aside(self._decoded, call, self._clock(), asker)
         decoding.add_done_callback(partial(hand_over, go_on=partial(super().ask, asker=counted), fail=counted.take))
 
     def _parsed(

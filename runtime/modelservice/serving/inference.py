@@ -10,6 +10,7 @@ from modelservice.serving.batch import Asker
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Held
 from modelservice.serving.calls import Call, Rendered
+from modelservice.serving.costs import Clock
 from modelservice.serving.errors import ClientLeftError
 from modelservice.serving.load import Load
 from modelservice.serving.model import Compute
@@ -77,12 +78,14 @@ class Inference:
         batcher: the queue.
         hypothetical: computes what is ``Call.hypothetical``.
         parsing: what is large; all models of a server share it.
+        clock: by which waiting for a thread is part of a request's time.
     """
 
-    def __init__(self, batcher: Batcher, hypothetical: Compute, parsing: Parsing) -> None:
+    def __init__(self, batcher: Batcher, hypothetical: Compute, parsing: Parsing, *, clock: Clock) -> None:
         self._batcher = batcher
         self._hypothetical = hypothetical
         self._parsing = parsing
+        self._clock = clock
 
     @property
     def load(self) -> Load:
@@ -97,8 +100,8 @@ class Inference:
     async def answer(
         self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
     ) -> Rendered:
-        """Answer one request; for arguments and errors see ``Parsing.call`` and ``compute``."""
-        call = await self._parsing.call(parse, *request, large=large)
+        """Answer one request; for arguments and errors see ``Parsing.call``, ``aside`` and ``compute``."""
+        call = await self.aside(parse, *request) if large else parse(*request)
         return await self.compute(call, large=large, patience=patience)
 
     async def compute(self, call: Call[Rendered], *, large: bool, patience: int = 1) -> Rendered:
@@ -124,7 +127,7 @@ class Inference:
     def parse_aside(
         self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held
     ) -> asyncio.Future[Call[Rendered]]:
-        """Parse in a thread, for who does not await; see ``Parsing.start``.
+        """Parse in a thread, for who does not await; see ``aside``.
 
         Args:
             parse: does it.
@@ -132,7 +135,30 @@ class Inference:
             held: what the request holds, until it is answered.
         """
         del held  # of rows that a body carries as they are, no more is made
-        return self._parsing.start(parse, *request)
+        return self.aside(parse, *request)
+
+    def aside(self, work: Callable[..., Done], *arguments: Any) -> asyncio.Future[Done]:
+        """Do in a thread what comes before the queue, see ``Parsing.start``; to wait for one is as to wait there.
+
+        Returns:
+            A future of what ``work`` returns or raises; of a QueueFullError where no thread was free in the time that a
+            request may wait.
+        """
+        load, taken = self.load, list[float]()
+        asked = load.begin()
+
+        def in_time(*arguments: Any) -> Done:
+            taken.append(self._clock() - asked)
+            self._batcher.check_waited(taken[0])
+            return work(*arguments)
+
+        def ended(_: object) -> None:
+            load.wait(sum(taken))  # none, where nobody waited for it any more
+            load.end()
+
+        done = self._parsing.start(in_time, *arguments)
+        done.add_done_callback(ended)
+        return done
 
     def ask(self, call: Call[Rendered], asker: Asker, *, alone: bool = False) -> None:
         """Queue a call that was parsed, for who does not await; see ``Batcher.ask``, also for what it raises."""

@@ -55,6 +55,10 @@ class Load:
         self._waited += len(begun) * now - sum(begun)
         self._taken += len(begun)
 
+    def wait(self, seconds: float) -> None:
+        """A request waited so long before it was queued: for a thread that parses or decodes."""
+        self._waited += seconds
+
     def end(self) -> None:
         """A request was told its answer, or that it gets none."""
         self._requests -= 1

@@ -17,13 +17,14 @@ from PIL import Image
 from tests.unit.runtime.serving.fakes import SIDE, client_of, core_of, image_model
 from tests.unit.runtime.serving.talking import DEADLINE, connected
 
+from modelservice.contract.serving import Batching
 from modelservice.modalities.image import requests
 from modelservice.modalities.image.pictures import decode_picture
 from modelservice.serving import calls
 from modelservice.serving.budget import Budget
 from modelservice.serving.core import Core, Models
 from modelservice.serving.errors import ClientLeftError, TooLateError
-from modelservice.serving.inference import LARGE_BODY, Parsing
+from modelservice.serving.inference import LARGE_AT_ONCE, LARGE_BODY, Parsing
 from modelservice.serving.protocols.open_inference.messages import MESSAGES as OPEN_INFERENCE
 from modelservice.serving.protocols.tensorflow.messages import DTYPES
 from modelservice.serving.protocols.tensorflow.messages import MESSAGES as TENSORFLOW
@@ -100,8 +101,14 @@ def _predict(count: int) -> tuple[str, Any]:
 CALLS: dict[str, Callable[[int], tuple[str, Any]]] = {"gRPC infer": _infer, "gRPC predict": _predict}
 
 
-async def ask(core: Core, count: int, *, direct: bool = True) -> dict[str, Asked]:
-    """Send so many pictures to a server in all ways, one after the other."""
+async def ask(core: Core, count: int, *, direct: bool = True, at_once: int = 1) -> dict[str, Asked]:
+    """Send so many pictures to a server in all ways, one after the other if not more at once."""
+    turns = asyncio.Semaphore(at_once)
+
+    async def in_turn(asking: Awaitable[Asked]) -> Asked:
+        async with turns:
+            return await asking
+
     front = build_front(Models([core]))
     server, port, _ = await start_grpc(Models([core]), host="127.0.0.1", port=0)
     try:
@@ -109,8 +116,9 @@ async def ask(core: Core, count: int, *, direct: bool = True) -> dict[str, Asked
             connected(front) if direct else client_of(front) as client,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
-            told = {way: await _post(client, post, count) for way, post in POSTS.items()}
-            return told | {way: await _call(channel, *request(count)) for way, request in CALLS.items()}
+            asked = {way: _post(client, post, count) for way, post in POSTS.items()}
+            asked |= {way: _call(channel, *request(count)) for way, request in CALLS.items()}
+            return dict(zip(asked, await asyncio.gather(*map(in_turn, asked.values())), strict=True))
     finally:
         await server.stop(None)
 
@@ -206,6 +214,41 @@ async def test_what_is_no_picture_is_said_and_held_no_longer() -> None:
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("instances[1]: is ")
     assert budget.free == budget.limit
+
+
+class Time:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_who_waits_too_long_for_a_thread_is_told_and_not_decoded(direct: bool, decoded: list[int]) -> None:
+    """As one that waits too long for a batch; and the autoscaler hears of it."""
+    time, released = Time(), threading.Event()
+    core = core_of(image_model(), batching=Batching(max_queue_milliseconds=200), clock=time)
+    busy = [core.common.parsing.start(released.wait) for _ in range(LARGE_AT_ONCE)]
+    asking = asyncio.create_task(ask(core, 1, direct=direct, at_once=len(ANSWERED)))
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while core.inference.load.requests_in_flight < len(ANSWERED) - 0.5:
+                time.now += 1.0
+                await asyncio.sleep(0.01)
+    finally:
+        released.set()
+    await asyncio.gather(*busy)
+    for way, said in (await asking).items():
+        assert said.status == ("RESOURCE_EXHAUSTED" if way in CALLS else 429), way
+        assert said.error.endswith("at most 200 ms allowed (spec.serving.batching.maxQueueMilliseconds)")
+    assert decoded == []
+    assert core.inference.load.wait_seconds > 1
+    time.now += 100
+    assert core.inference.load.requests_in_flight < 0.1
+    assert await ask(core, 1, direct=direct) == ANSWERED
 
 
 class Gone:
