@@ -76,7 +76,12 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error."
     )
-    workers: int = Field(default=4, ge=1, le=64, description="ModelServices reconciled at the same time, 1 to 64.")
+    workers: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="ModelServices reconciled at the same time, 1 to 64, beside one that somebody just changed.",
+    )
     follow_at_once: int = Field(
         default=1,
         ge=1,

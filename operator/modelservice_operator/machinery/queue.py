@@ -3,8 +3,9 @@
 import asyncio
 import heapq
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Generic, TypeVar
 
 from modelservice_operator.machinery.clock import Clock
@@ -15,7 +16,18 @@ K = TypeVar("K", bound=Hashable)
 
 
 _TURNS = 4
-"""Of so many keys one is of those that wait for their turn, however much changes meanwhile."""
+"""Of so many keys one is the one that has waited for longest, however much is asked for first meanwhile."""
+
+
+class Lane(IntEnum):
+    """Why a key waits, those that go first first."""
+
+    ASKED = 0
+    """Something happened that people wait for, or what the key waited for has come."""
+    DUE = 1
+    """Its time has come, as that of a burst of events."""
+    IN_TURN = 2
+    """It is one of all there are."""
 
 
 class ShutDown(Exception):  # noqa: N818 - the end of the work, not an error
@@ -46,11 +58,10 @@ class WorkQueue(Generic[K]):
         self._clock = clock
         self._metrics = metrics
         self._backoff = backoff
-        self._ready: dict[K, float] = {}
-        self._in_turn: dict[K, float] = {}
+        self._lanes: tuple[dict[K, float], ...] = tuple({} for _ in Lane)
         self._taken = 0
         self._working: set[K] = set()
-        self._again: set[K] = set()
+        self._again: dict[K, Lane] = {}
         self._failures: dict[K, int] = {}
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
@@ -59,25 +70,20 @@ class WorkQueue(Generic[K]):
         self._shut_down = False
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._in_turn)
+        return sum(map(len, self._lanes))
 
     def add(self, key: K) -> None:
         """Work on this key as soon as a worker is free."""
-        if key in self._working:
-            self._again.add(key)
-        elif key not in self._ready:
-            self._ready[key] = self._in_turn.pop(key, self._clock.monotonic())
-            self._announce()
+        self._add(key, Lane.ASKED)
 
     def add_in_turn(self, key: K) -> None:
         """Work on this key too, after those that something happened to: one of all there are when work begins."""
-        if key not in self._working and key not in self._ready and key not in self._in_turn:
-            self._in_turn[key] = self._clock.monotonic()
-            self._announce()
+        if key not in self._working:
+            self._add(key, Lane.IN_TURN)
 
     def clear(self) -> None:
         """Forget what waits, and what is due later; what is worked on meanwhile stays as it is."""
-        for waiting in (self._ready, self._in_turn, self._due, self._heap):
+        for waiting in (*self._lanes, self._due, self._heap):
             waiting.clear()
         self._announce()
 
@@ -111,8 +117,11 @@ class WorkQueue(Generic[K]):
         """Start the back-off of this key anew: it went well."""
         self._failures.pop(key, None)
 
-    async def get(self) -> K:
+    async def get(self, *, asked: bool = False) -> K:
         """The next key; whoever gets one owes a ``done``.
+
+        Args:
+            asked: Only one that was asked for.
 
         Raises:
             ShutDown: The queue was stopped; keys that still wait are left.
@@ -121,8 +130,8 @@ class WorkQueue(Generic[K]):
             if self._shut_down:
                 raise ShutDown
             self._promote()
-            if self._ready or self._in_turn:
-                return self._take()
+            if any(lanes := self._lanes[: Lane.ASKED + 1] if asked else self._lanes):
+                return self._take(lanes)
             self._changed.clear()
             seconds = self._heap[0][0] - self._clock.monotonic() if self._heap else None
             await self._clock.wait(self._changed, seconds)
@@ -130,19 +139,32 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """The worker is finished with this key."""
         self._working.discard(key)
-        if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+        if (lane := self._again.pop(key, None)) is not None:
+            self._add(key, lane)
 
     def shut_down(self) -> None:
         """Give out no more keys; what is being worked on is finished by its worker."""
         self._shut_down = True
         self._announce()
 
-    def _take(self) -> K:
+    def _add(self, key: K, lane: Lane) -> None:
+        """Have a key wait in this lane, if it does not in an earlier one."""
+        if key in self._working:
+            self._again[key] = min(lane, self._again.get(key, lane))
+            return
+        since = self._clock.monotonic()
+        for other in Lane:
+            if key in self._lanes[other]:
+                if other <= lane:
+                    return
+                since = self._lanes[other].pop(key)
+        self._lanes[lane][key] = since
+        self._announce()
+
+    def _take(self, lanes: Sequence[dict[K, float]]) -> K:
         self._taken += 1
-        its_turn = self._in_turn and self._taken % _TURNS == 0
-        lane = self._in_turn if its_turn or not self._ready else self._ready
+        waiting = [lane for lane in lanes if lane]
+        lane = min(reversed(waiting), key=_longest) if self._taken % _TURNS == 0 else waiting[0]
         key = next(iter(lane))
         now = self._clock.monotonic()
         self._metrics.queue_seconds.observe(now - lane.pop(key))
@@ -157,8 +179,13 @@ class WorkQueue(Generic[K]):
             due, _, key = heapq.heappop(self._heap)
             if self._due.get(key) == due:  # else it was worked on, or got an earlier time, meanwhile
                 del self._due[key]
-                self.add(key)
+                self._add(key, Lane.DUE)
 
     def _announce(self) -> None:
         self._metrics.queue_depth.set(len(self))
         self._changed.set()
+
+
+def _longest(lane: Mapping[K, float]) -> float:
+    """Since when the first of a lane waits."""
+    return next(iter(lane.values()))

@@ -35,7 +35,7 @@ class Reconciles(Protocol):
 
 
 class Workers:
-    """A fixed number of workers on one queue."""
+    """A fixed number of workers on one queue, and one besides that people wait for: for what was asked for, only."""
 
     def __init__(
         self, *, queue: WorkQueue[Key], reconciler: Reconciles, count: int, clock: Clock, metrics: Metrics
@@ -55,13 +55,13 @@ class Workers:
     async def run(self) -> None:
         """Work until the queue is stopped; every reconcile that was started is finished first."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._count):
-                group.create_task(self._work())
+            for number in range(self._count + 1):
+                group.create_task(self._work(asked=number == self._count))
 
-    async def _work(self) -> None:
+    async def _work(self, *, asked: bool) -> None:
         while True:
             try:
-                key = await self._queue.get()
+                key = await self._queue.get(asked=asked)
             except ShutDown:
                 return
             try:

@@ -71,6 +71,60 @@ async def test_however_much_happens_all_others_have_their_turn(queue: WorkQueue[
     assert [key for key in given if not key.startswith("busy")] == ["a", "b"]
 
 
+async def test_what_was_asked_for_is_before_what_became_due(queue: WorkQueue[str], clock: FakeClock) -> None:
+    for key in ("a", "b", "c"):
+        queue.add_after(key, 1)
+    await clock.advance(1)
+    assert await queue.get() == "a"
+    queue.add("d")
+    queue.add("c")  # its time had come, too
+    assert [await queue.get(), await queue.get()] == ["d", "c"]
+    assert (await queue.get(), len(queue)) == ("b", 0)
+
+
+async def test_every_fourth_is_the_one_that_has_waited_for_longest(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add_after("due", 1)
+    await clock.advance(2)
+    given = []
+    for number in range(4):
+        queue.add(f"busy {number}")
+        queue.add(f"busy too {number}")
+        given.append(await queue.get())
+        await clock.advance(1)
+    assert given == ["busy 0", "busy too 0", "busy 1", "due"]
+
+
+async def test_who_takes_only_what_was_asked_for_waits_for_it(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add_in_turn("a")
+    queue.add_after("b", 1)
+    waiting = asyncio.create_task(queue.get(asked=True))
+    await clock.advance(2)
+    assert not waiting.done()
+    queue.add("b")
+    assert await waiting == "b"
+    assert await queue.get() == "a"
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_was_asked_for_during_work_is_before_what_became_due_then(
+    queue: WorkQueue[str], clock: FakeClock, first: bool
+) -> None:
+    queue.add("a")
+    await queue.get()
+    queue.add_after("a", 1)
+    queue.add_after("b", 0.5)
+    if first:
+        queue.add("a")
+    await clock.advance(2)
+    assert await queue.get() == "b"
+    queue.add_after("c", 1)
+    await clock.advance(2)
+    queue.done("a")
+    if not first:
+        queue.add("a")
+    assert [await queue.get(), await queue.get()] == ["a", "c"]
+
+
 async def test_a_key_that_is_worked_on_or_waits_is_not_given_once_more_in_its_turn(queue: WorkQueue[str]) -> None:
     queue.add("a")
     queue.add("b")

@@ -12,7 +12,7 @@ from modelservice_operator.machinery.worker import STUCK_SECONDS, Workers
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key
 
-A, B = Key("n", "a"), Key("n", "b")
+A, B, C = Key("n", "a"), Key("n", "b"), Key("n", "c")
 
 
 class Script:
@@ -134,6 +134,23 @@ async def test_a_slow_service_does_not_hold_up_the_others_and_is_called_stuck(
     await stop(queue, running)
 
 
+async def test_what_people_change_waits_for_no_worker_that_is_busy_with_other_things(
+    queue: WorkQueue[Key], clock: FakeClock, start: Start
+) -> None:
+    released = asyncio.Event()
+    script = Script(a=[released], b=[released], c=[released, None])
+    running = asyncio.create_task(start(script).run())
+    for key in (A, B, C):
+        queue.add_after(key, 1)
+    await clock.advance(1)
+    assert script.calls == [A, B], "two workers"
+    queue.add(C)
+    await settle()
+    assert script.calls == [A, B, C]
+    released.set()
+    await stop(queue, running)
+
+
 async def test_a_stop_waits_for_what_has_begun(queue: WorkQueue[Key], start: Start) -> None:
     released = asyncio.Event()
     running = asyncio.create_task(start(Script(a=[released])).run())
@@ -173,7 +190,7 @@ async def test_what_arrives_is_read_between_two_passes(queue: WorkQueue[Key], st
             await asyncio.sleep(0)
         return len(script.calls)
 
-    assert await read() == 2, "one pass of each worker"
+    assert await read() == 3, "one pass of each worker"
     await settle()
     assert len(script.calls) > 2
     await stop(queue, running)
