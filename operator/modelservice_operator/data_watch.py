@@ -32,7 +32,7 @@ class DataWatch:
         """A ConfigMap is gone, or its label is."""
         self._source.changed(_ref(watch.kind, obj))
 
-    def leave_out(self, watch: Watch, namespace: str | None, listed: Container[str], version: int | None) -> None:
+    def leave_out(self, watch: Watch, namespace: str | None, listed: Container[str], version: int) -> None:
         """All that is there was listed, by UID: what was read and is not among it is gone."""
         del watch, version
         for ref in self._source.refs():

@@ -47,10 +47,7 @@ CONTROLLED_KINDS: Final = (REPLICA_SET, POD)
 METADATA_KINDS: Final = (REPLICA_SET, CONFIG_MAP, SERVICE_ACCOUNT)
 """The child kinds of which only metadata is watched: their names, owners and stamps say all that is decided by."""
 
-OPTIONAL_KINDS: Final[tuple[Kind, ...]] = ()
-"""Child kinds of APIs that not every cluster serves, as HTTPRoute would be: watched where discovery lists them."""
-
-WATCHED_KINDS: Final = (MODEL_SERVICE, *CHILD_KINDS, *OPTIONAL_KINDS)
+WATCHED_KINDS: Final = (MODEL_SERVICE, *CHILD_KINDS)
 """Everything that the cache holds."""
 
 KINDS: Final = (*WATCHED_KINDS, EVENT, LEASE, WORKLOAD)

@@ -49,11 +49,10 @@ from modelservice_operator.watches import WATCHES
 
 log = structlog.get_logger(__name__)
 
-_YOUNG_OBJECTS = 50_000
-"""Python's default is 700, less than one event of the apiserver brings: it searched each for cycles many times. Passes
-that run at the same time hold some 20,000 at once, of which none is left after them."""
+_YOUNG_OBJECTS = 10_000
+"""Python's default is 700, less than one event of the apiserver brings: it searched each for cycles many times."""
 
-_MIDDLE, _OLD = 1, 40
+_MIDDLE, _OLD = 5, 70
 """A search among what survived one is short if it comes soon (200,000 at once took 55 ms), and one of all is rare."""
 
 BURST_SECONDS = 0.2
@@ -143,17 +142,16 @@ async def operate(
 
     async with serve_http(port=context.settings.http_port, alive=alive, ready=ready, metrics=context.metrics):
         with _stopped_by_signals(context.lifecycle.stop):  # until kopf puts its own handlers there
-            served = await wait_until_served(
+            if await wait_until_served(
                 watches,
                 discovery=context.discovery,
                 clock=context.clock,
                 stop=context.lifecycle.stop,
                 on_wait=wait_for,
-            )
-            if served:
+            ):
                 wait_for("the cache is being filled")
-                reconciled = [watch for watch in served if not watch.owned]
-                await run_kopf(context, reconciled, build_manager(context, served, workers, beside))
+                reconciled = [watch for watch in watches if not watch.owned]
+                await run_kopf(context, reconciled, build_manager(context, watches, workers, beside))
 
 
 @contextmanager

@@ -46,7 +46,6 @@ from modelservice_operator.kinds import (
     METADATA_KINDS,
     MODEL_SERVICE,
     NETWORK_POLICY,
-    OPTIONAL_KINDS,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     POD_DISRUPTION_BUDGET,
@@ -291,7 +290,7 @@ _TRANSFORMS: Final[Mapping[Kind, Transform]] = {
 }
 
 
-def _child(kind: Kind, *, optional: bool = False) -> Watch:
+def _child(kind: Kind) -> Watch:
     return Watch(
         kind=kind,
         request=owner_of,
@@ -299,13 +298,11 @@ def _child(kind: Kind, *, optional: bool = False) -> Watch:
         label_selector=OPERATOR_SELECTOR,
         metadata_only=kind in METADATA_KINDS,
         verified=kind not in CONTROLLED_KINDS,  # their controllers let go of what loses its labels
-        optional=optional,
     )
 
 
 WATCHES: Final = (
     Watch(kind=MODEL_SERVICE, request=own_key, transform=service_of, owned=False, concerns=encoders_of),
     *(_child(kind) for kind in CHILD_KINDS),
-    *(_child(kind, optional=True) for kind in OPTIONAL_KINDS),
 )
 """Everything that the cache holds, in the order in which it is made complete."""

@@ -226,7 +226,7 @@ class World:
         for obj in tables:
             self.reconciler.data_watch.put(CONFIG_MAP, obj)
         uids = {obj["metadata"]["uid"] for obj in tables}
-        self.reconciler.data_watch.leave_out(DATA_WATCH, None, uids, None)
+        self.reconciler.data_watch.leave_out(DATA_WATCH, None, uids, 0)
 
     def reconcile(self) -> float | None:
         """Deliver all events, then one pass."""

@@ -21,11 +21,11 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL, OPERATOR_SELECTOR
 from modelservice_operator.context import Context
 from modelservice_operator.handlers.login import connect
-from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, LEASE, MODEL_SERVICE, SERVICE, WATCHED_KINDS
+from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, LEASE, MODEL_SERVICE, SERVICE
 from modelservice_operator.kube.lease import LeaseClient
 from modelservice_operator.kube.transport import Transport, open_transport
 from modelservice_operator.machinery.clock import SystemClock
-from modelservice_operator.machinery.errors import Conflict, Invalid, NotServed, Transient
+from modelservice_operator.machinery.errors import Conflict, Invalid, NotFound, Transient
 from modelservice_operator.machinery.lease import Durations, Elector
 from modelservice_operator.machinery.watch import Watch, own_key
 from modelservice_operator.main import open_context, operate
@@ -160,22 +160,7 @@ async def test_kopf_fills_the_cache_and_writes_nothing(context: Context, namespa
     assert lease["spec"]["holderIdentity"] == "", "a graceful stop releases the lease"
 
 
-async def test_a_kind_that_is_not_served_is_left_out_where_it_is_optional(namespace: str) -> None:
-    watches = (*WATCHES, Watch(kind=ROUTE, request=own_key, optional=True))
-    run("create", "-f", "-", document=model_service(namespace, "a"))
-    recorder = Recorder()
-    async with open_context(settings_for(namespace), watches=watches) as context:
-        assert await context.discovery.served([watch.kind for watch in watches]) == set(WATCHED_KINDS)
-        task = asyncio.create_task(operate(context, recorder, watches=watches))
-        try:
-            await eventually(context.lifecycle.synced.is_set, seconds=30)
-            await eventually(lambda: Key(namespace, "a") in recorder.keys)
-        finally:
-            context.lifecycle.stop.set()
-            await task
-
-
-async def test_a_kind_that_is_needed_and_not_served_is_named_by_the_probe(namespace: str) -> None:
+async def test_a_kind_that_is_not_served_is_named_by_the_probe(namespace: str) -> None:
     watches = (*WATCHES, Watch(kind=ROUTE, request=own_key))
     async with open_context(settings_for(namespace), watches=watches) as context:
         task = asyncio.create_task(operate(context, Recorder(), watches=watches))
@@ -199,7 +184,7 @@ async def body_of(session: aiohttp.ClientSession, url: str) -> str:
 
 
 async def test_listing_what_is_not_served_says_so(context: Context) -> None:
-    with pytest.raises(NotServed, match=r"routes\.gateway\.example\.com/v1 is not served"):
+    with pytest.raises(NotFound, match=r"routes\.gateway\.example\.com/v1 is not served"):
         await context.kube.list_metadata(ROUTE)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import structlog
 
 from modelservice_operator.kube.transport import ANSWER_BYTES, Transport, parsed
-from modelservice_operator.machinery.errors import NotFound, NotServed, TooLarge
+from modelservice_operator.machinery.errors import NotFound, TooLarge
 from modelservice_operator.machinery.reflector import Page
 from modelservice_operator.objects import Kind
 
@@ -45,7 +45,7 @@ class Pager:
 
         Raises:
             Expired: The rest of the list is gone: begin again.
-            NotServed: The apiserver serves no such kind.
+            NotFound: The apiserver serves no such kind.
             KubeError: The apiserver did not answer well.
         """
         while self._token is not None:
@@ -73,7 +73,7 @@ class Pager:
                 limit_bytes=LAST_BYTES if last else ANSWER_BYTES,
             )
         except NotFound as error:
-            raise NotServed(f"{self._kind.resource} is not served, is what defines it installed? {error}") from error
+            raise NotFound(f"{self._kind.resource} is not served, is what defines it installed? {error}") from error
         answer = parsed(payload, what)
         items, metadata = answer.get("items") or [], answer.get("metadata") or {}
         if last:

@@ -108,21 +108,21 @@ class Cache:
             self.drop(kind, metadata["namespace"], metadata["name"], metadata["uid"])
         return {key for obj in ghosts for key in self.requests(kind, obj)}
 
-    def unlisted(self, kind: Kind, namespace: str | None, listed: Container[str], version: int | None) -> list[Object]:
+    def unlisted(self, kind: Kind, namespace: str | None, listed: Container[str], version: int) -> list[Object]:
         """What is known and is not in a list.
 
         Args:
             kind: The kind that was listed.
             namespace: Where, or None for everywhere.
             listed: UIDs of what is there.
-            version: Of the list: what is known in a later one cannot be in it. None: nothing of the kind is there.
+            version: Of the list: what is known in a later one cannot be in it.
         """
         return [
             obj
             for key, obj in self._objects[kind].items()
             if obj["metadata"]["uid"] not in listed
             and namespace in (None, key.namespace)
-            and (version is None or _version(obj["metadata"]) <= version)
+            and _version(obj["metadata"]) <= version
         ]
 
     def missing(self, kind: Kind, listed: Iterable[Mapping[str, Any]]) -> list[Ref]:

@@ -1,4 +1,4 @@
-"""Which of the watched kinds the apiserver serves: kinds of other APIs are optional, the others are waited for."""
+"""Whether the apiserver serves what is watched: it is waited for."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from modelservice_operator.objects import Kind
 log = structlog.get_logger(__name__)
 
 DISCOVERY_SECONDS = 5.0
-"""Between two looks while a kind that is needed is not served."""
+"""Between two looks while a kind is not served."""
 
 
 class Discovers(Protocol):
@@ -35,10 +35,8 @@ async def wait_until_served(
     clock: Clock,
     stop: asyncio.Event,
     on_wait: Callable[[str], None],
-) -> tuple[Watch, ...]:
-    """The watches whose kinds are served, as soon as all that are not optional are; none of them if stopped before.
-
-    What is installed later is watched from the next start on.
+) -> bool:
+    """Return True as soon as all kinds are served, or False if stopped before.
 
     Args:
         watches: What is to be watched.
@@ -53,17 +51,11 @@ async def wait_until_served(
         except KubeError as error:
             missing = f"the apiserver does not answer: {error}"
         else:
-            needed = [watch.kind.resource for watch in watches if watch.kind not in served and not watch.optional]
-            if not needed:
-                _tell_left_out(watches, served)
-                return tuple(watch for watch in watches if watch.kind in served)
-            missing = f"the apiserver does not serve {', '.join(needed)}: install what defines it"
+            lacking = [watch.kind.resource for watch in watches if watch.kind not in served]
+            if not lacking:
+                return True
+            missing = f"the apiserver does not serve {', '.join(lacking)}: install what defines it"
         on_wait(missing)
         log.warning("waiting for the apiserver", missing=missing)
         await clock.wait(stop, DISCOVERY_SECONDS)
-    return ()
-
-
-def _tell_left_out(watches: Sequence[Watch], served: frozenset[Kind]) -> None:
-    if left_out := [watch.kind.resource for watch in watches if watch.kind not in served]:
-        log.info("optional kinds that are not served are left out", kinds=left_out)
+    return False

@@ -20,10 +20,6 @@ class NotFound(KubeError):  # noqa: N818 - the apiserver's own word for it
     """404: there is no such object, namespace or kind."""
 
 
-class NotServed(KubeError):  # noqa: N818 - said as the others are
-    """404 of a list: the apiserver serves no such kind, since no CustomResourceDefinition or API brings it."""
-
-
 class Conflict(KubeError):  # noqa: N818 - the apiserver's own word for it
     """409: another UID or a newer version stands there; read again, then decide again."""
 

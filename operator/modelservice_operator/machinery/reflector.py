@@ -17,7 +17,7 @@ import structlog
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.codec import parse_json
 from modelservice_operator.machinery.doubling import doubled
-from modelservice_operator.machinery.errors import Expired, KubeError, NotServed, Transient
+from modelservice_operator.machinery.errors import Expired, KubeError, Transient
 from modelservice_operator.machinery.lines import Lines
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.objects import Kind, Object, Ref
@@ -58,7 +58,6 @@ class Pages(Protocol):
 
         Raises:
             Expired: The rest of the list is gone: begin again.
-            NotServed: The apiserver serves no such kind.
             KubeError: The apiserver did not answer well.
         """
 
@@ -96,14 +95,14 @@ class Sink(Protocol):
     def vanished(self, watch: Watch, obj: Mapping[str, Any]) -> None:
         """An object is no longer told of by its watch, as of its ``resourceVersion``."""
 
-    def leave_out(self, watch: Watch, namespace: str | None, listed: Container[str], version: int | None) -> None:
+    def leave_out(self, watch: Watch, namespace: str | None, listed: Container[str], version: int) -> None:
         """All that is there was listed.
 
         Args:
             watch: What was listed.
             namespace: Where, or None for everywhere.
             listed: UIDs of what is there.
-            version: Of the list: what is known in a later one cannot be in it. None: nothing of the kind is there.
+            version: Of the list: what is known in a later one cannot be in it.
         """
 
     def look_into(self, watch: Watch, ref: Ref) -> None:
@@ -153,12 +152,13 @@ class Reflector:
         """
         never, failures = asyncio.Event(), 0
         while True:
-            self._steady_from = math.inf
+            self._steady_from, asked = math.inf, 0.0
             try:
                 await self._follow()
             except Expired:
                 self._version = 0
             except KubeError as error:
+                asked = error.after
                 log.warning("a watch is to be repeated", kind=self._watch.kind.kind, error=str(error))
             except HistoryRewoundError:
                 raise
@@ -167,7 +167,7 @@ class Reflector:
                 log.exception("an answer cannot be read", kind=self._watch.kind.kind)
             failures = 0 if self._clock.monotonic() >= self._steady_from else failures + 1
             seconds = doubled(_FIRST_BACKOFF_SECONDS, failures - 1, most=_LAST_BACKOFF_SECONDS) if failures else 0.0
-            await self._clock.wait(never, self._jitter(seconds))
+            await self._clock.wait(never, min(asked, _LAST_BACKOFF_SECONDS) + self._jitter(seconds))
 
     async def _follow(self) -> None:
         """Watch until the stream ends; list before, if it is not known from where on."""
@@ -185,15 +185,9 @@ class Reflector:
     async def _list(self) -> None:
         listed: set[str] = set()
         pages, version = self._source.pages(self._watch, self._namespace), 0
-        try:
-            while (found := self._keep(await pages.next(), listed)) is not None:
-                version = found
-        except NotServed:
-            if self._watch.optional:
-                self._leave_out(listed)
-                self.listed.set()
-            raise
-        self._leave_out(listed, version)
+        while (found := self._keep(await pages.next(), listed)) is not None:
+            version = found
+        self._sink.leave_out(self._watch, self._namespace, listed, version)
         self._version = version
         self.listed.set()
 
@@ -206,9 +200,6 @@ class Reflector:
             listed.add(item["metadata"]["uid"])
             self._put(item)
         return int(page.version)
-
-    def _leave_out(self, listed: set[str], version: int | None = None) -> None:
-        self._sink.leave_out(self._watch, self._namespace, listed, version)
 
     def _take(self, line: bytes) -> None:
         """Give an event to the sink."""

@@ -12,7 +12,7 @@ import structlog
 
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
-from modelservice_operator.machinery.errors import KubeError, NotServed
+from modelservice_operator.machinery.errors import KubeError
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key, Kind, Object
@@ -34,7 +34,6 @@ class Lists(Protocol):
         """``PartialObjectMetadata`` of all objects in the watched namespaces.
 
         Raises:
-            NotServed: The apiserver serves no such kind.
             KubeError: The apiserver did not answer well.
         """
 
@@ -88,19 +87,10 @@ class Synchronizer:
 
     async def _compare(self, watch: Watch) -> tuple[set[Key], Iterable[Object]]:
         kind, known = watch.kind, self._cache.uids(watch.kind)
-        listed = await self._list(watch)
+        listed = await self._lists.list_metadata(kind, label_selector=watch.label_selector)
         before = len(self._cache.uids(kind))
         keys = self._cache.drop_ghosts(kind, known, listed)
         if ghosts := before - len(self._cache.uids(kind)):
             log.warning("dropped objects that were gone without an event", kind=kind.kind, count=ghosts)
             self._metrics.ghosts.labels(kind.kind).inc(ghosts)
         return keys, listed
-
-    async def _list(self, watch: Watch) -> list[Object]:
-        """What there is; of an optional kind that is served no more, nothing."""
-        try:
-            return await self._lists.list_metadata(watch.kind, label_selector=watch.label_selector)
-        except NotServed:
-            if watch.optional:
-                return []
-            raise

@@ -53,7 +53,7 @@ class Verifier:
         """An object as it is stored."""
         self._feed.put(kind, obj)
 
-    def leave_out(self, watch: Watch, namespace: str | None, listed: Container[str], version: int | None) -> None:
+    def leave_out(self, watch: Watch, namespace: str | None, listed: Container[str], version: int) -> None:
         """All that is there was listed; arguments as of ``Cache.unlisted``."""
         for obj in self._cache.unlisted(watch.kind, namespace, listed, version):
             self.vanished(watch, obj)

@@ -27,7 +27,6 @@ class Watch:
             one of these does, so is it.
         verified: Whether an object that leaves the watch is looked for before it counts as deleted, since it may only
             have lost its label.
-        optional: The kind belongs to an API that not every cluster serves: nothing waits for it.
     """
 
     kind: Kind
@@ -38,7 +37,6 @@ class Watch:
     owned: bool = True
     concerns: Callable[[Mapping[str, Any]], Iterable[Key]] = _nobody
     verified: bool = False
-    optional: bool = False
 
     def selects(self, obj: Mapping[str, Any]) -> bool:
         """Whether an object carries the label that is selected by."""

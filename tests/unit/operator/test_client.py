@@ -18,7 +18,7 @@ from modelservice_operator.kube.events import EventRecorder
 from modelservice_operator.kube.lease import LeaseClient
 from modelservice_operator.kube.transport import ANSWER_BYTES, Transport, open_transport
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError, NotServed, Transient
+from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Transient
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Ref
 from modelservice_operator.watches import WATCHES
@@ -347,7 +347,7 @@ async def test_lists_follow_pages_in_all_namespaces_or_in_the_watched_ones(world
 
 async def test_a_kind_that_is_not_served_says_what_is_missing(world: World) -> None:
     world.apiserver.answer((404, {"message": "the server could not find the requested resource"}))
-    with pytest.raises(NotServed, match=r"modelservices\.modelservice\.dev/v1alpha1 is not served"):
+    with pytest.raises(NotFound, match=r"modelservices\.modelservice\.dev/v1alpha1 is not served"):
         await world.kube.list_metadata(MODEL_SERVICE)
 
 

@@ -17,7 +17,7 @@ from modelservice_operator.kube import paging, transport
 from modelservice_operator.kube.paging import Pager
 from modelservice_operator.kube.transport import Transport, open_transport
 from modelservice_operator.kube.watching import WatchClient
-from modelservice_operator.machinery.errors import Expired, KubeError, NotServed, TooLarge, Transient
+from modelservice_operator.machinery.errors import Expired, KubeError, NotFound, TooLarge, Transient
 from modelservice_operator.machinery.watch import Watch, own_key
 from modelservice_operator.metrics import Metrics
 
@@ -169,7 +169,7 @@ async def test_an_answer_that_is_compressed_all_the_same_is_not_inflated(
         await speaks.request("get", "GET", CONFIG_MAP, PATH)
 
 
-@pytest.mark.parametrize(("status", "error"), [(410, Expired), (404, NotServed), (429, Transient), (503, Transient)])
+@pytest.mark.parametrize(("status", "error"), [(410, Expired), (404, NotFound), (429, Transient), (503, Transient)])
 async def test_lists_that_are_refused(
     apiserver: Apiserver, speaks: Transport, status: int, error: type[KubeError]
 ) -> None:

@@ -32,7 +32,6 @@ from modelservice_operator.kinds import (
     METADATA_KINDS,
     MODEL_SERVICE,
     NETWORK_POLICY,
-    OPTIONAL_KINDS,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     SERVICE,
@@ -62,7 +61,6 @@ def test_every_kind_is_watched_once_and_children_by_our_label() -> None:
     assert tuple(watch.kind for watch in WATCHES) == WATCHED_KINDS
     assert {watch.label_selector for watch in WATCHES if watch.owned} == {OPERATOR_SELECTOR}
     assert [watch.kind for watch in WATCHES if watch.label_selector is None] == [MODEL_SERVICE]
-    assert tuple(watch.kind for watch in WATCHES if watch.optional) == OPTIONAL_KINDS
     assert {watch.kind for watch in WATCHES if watch.metadata_only} == set(METADATA_KINDS)
     assert {watch.kind for watch in WATCHES if not watch.verified} == {MODEL_SERVICE, *CONTROLLED_KINDS}
 

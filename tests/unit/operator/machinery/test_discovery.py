@@ -1,4 +1,4 @@
-"""Which kinds are watched: those that are served, and of those that are needed every one."""
+"""A replica begins once every kind that it watches is served."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 import pytest
 from tests.support.fake_clock import FakeClock, settle
 from tests.unit.operator.machinery.test_cache import APP, JOB
-from tests.unit.operator.machinery.test_sync import ROUTE, WATCHES
+from tests.unit.operator.machinery.test_sync import WATCHES
 
 from modelservice_operator.machinery.discovery import DISCOVERY_SECONDS, wait_until_served
 from modelservice_operator.machinery.errors import Transient
-from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.objects import Kind
 
 
@@ -33,7 +32,7 @@ class Waiting:
     def __init__(self, discovery: FakeDiscovery, clock: FakeClock) -> None:
         self.said: list[str] = []
         self.stop = asyncio.Event()
-        self.task: asyncio.Task[tuple[Watch, ...]] = asyncio.create_task(
+        self.task: asyncio.Task[bool] = asyncio.create_task(
             wait_until_served(WATCHES, discovery=discovery, clock=clock, stop=self.stop, on_wait=self.said.append)
         )
 
@@ -43,26 +42,20 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-async def test_all_that_is_served_is_watched(clock: FakeClock) -> None:
+async def test_what_is_served_is_not_waited_for(clock: FakeClock) -> None:
     waiting = Waiting(FakeDiscovery(), clock)
-    assert await waiting.task == WATCHES
+    assert await waiting.task
     assert waiting.said == []
 
 
-async def test_an_optional_kind_that_is_not_served_is_left_out(clock: FakeClock) -> None:
-    waiting = Waiting(FakeDiscovery(ROUTE), clock)
-    assert [watch.kind for watch in await waiting.task] == [watch.kind for watch in WATCHES if watch.kind != ROUTE]
-    assert waiting.said == []
-
-
-async def test_what_is_needed_is_named_and_waited_for(clock: FakeClock) -> None:
-    discovery = FakeDiscovery(APP, JOB, ROUTE)
+async def test_what_is_not_served_is_named_and_waited_for(clock: FakeClock) -> None:
+    discovery = FakeDiscovery(APP, JOB)
     waiting = Waiting(discovery, clock)
     await clock.advance(DISCOVERY_SECONDS / 2)
     assert waiting.said == ["the apiserver does not serve apps.example.com/v1, jobs.batch/v1: install what defines it"]
-    discovery.missing = {ROUTE}
+    discovery.missing = set()
     await clock.advance(DISCOVERY_SECONDS / 2)
-    assert len(await waiting.task) == len(WATCHES) - 1
+    assert await waiting.task
 
 
 async def test_an_apiserver_that_does_not_answer_is_asked_again(clock: FakeClock) -> None:
@@ -73,11 +66,11 @@ async def test_an_apiserver_that_does_not_answer_is_asked_again(clock: FakeClock
     assert waiting.said == ["the apiserver does not answer: connection refused"]
     discovery.down = False
     await clock.advance(DISCOVERY_SECONDS)
-    assert await waiting.task == WATCHES
+    assert await waiting.task
 
 
-async def test_a_stop_ends_the_waiting_with_nothing_to_watch(clock: FakeClock) -> None:
+async def test_a_stop_ends_the_waiting(clock: FakeClock) -> None:
     waiting = Waiting(FakeDiscovery(JOB), clock)
     await settle()
     waiting.stop.set()
-    assert await waiting.task == ()
+    assert not await waiting.task

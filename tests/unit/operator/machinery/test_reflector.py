@@ -12,7 +12,7 @@ from tests.support.fake_clock import FakeClock, settle
 from tests.unit.operator.machinery.test_cache import APP, JOB, WATCHES, make, owner
 
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.machinery.errors import Expired, Forbidden, KubeError, NotServed, Transient
+from modelservice_operator.machinery.errors import Expired, Forbidden, KubeError, NotFound, Transient
 from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.reflector import (
     LINE_BYTES,
@@ -423,19 +423,21 @@ async def test_a_stop_ends_all(world: World) -> None:
     await waiting.end()
 
 
-async def test_an_optional_kind_that_is_not_served_is_empty_and_keeps_nobody_waiting() -> None:
-    world = World(Watch(kind=JOB, request=owner, optional=True))
-    world.cache.put(JOB, job("a-1", 99))
-    world.source.fails = [NotServed("jobs"), NotServed("jobs")]
-    await world.start()
-    await world.group.listed(world.stop)
+@pytest.mark.parametrize(("asked", "waited"), [(9, 9), (100, 30)])
+async def test_a_busy_apiserver_is_asked_again_when_it_says_and_not_too_late(
+    world: World, asked: int, waited: int
+) -> None:
+    world.source.fails = [Transient("busy", after=asked)]
+    await world.start(job("a-1"))
+    await world.clock.advance(waited)
     assert world.names() == []
-    await world.end()
+    await world.clock.advance(0.5)
+    assert world.names() == ["a-1"]
 
 
-async def test_a_kind_that_is_needed_is_waited_for(world: World) -> None:
+async def test_a_kind_that_is_not_served_is_waited_for(world: World) -> None:
     world.cache.put(JOB, job("a-1"))
-    world.source.fails = [NotServed("jobs")] * 3
+    world.source.fails = [NotFound("jobs")] * 3
     await world.start(job("a-2"))
     assert (world.reflector.listed.is_set(), world.names()) == (False, ["a-1"])
     await world.clock.advance(10)

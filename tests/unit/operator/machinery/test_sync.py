@@ -7,18 +7,16 @@ from tests.support.fake_clock import FakeClock, settle
 from tests.unit.operator.machinery.test_cache import APP, JOB, NOTE, make, owner
 
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.machinery.errors import KubeError, NotServed, Transient
+from modelservice_operator.machinery.errors import KubeError, NotFound, Transient
 from modelservice_operator.machinery.sync import COMPARE_SECONDS, Synchronizer
 from modelservice_operator.machinery.watch import Watch, own_key
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key, Kind, Object, Ref
 
-ROUTE = Kind("gateway.example.com", "v1", "Route", "routes")
 WATCHES = (
     Watch(kind=APP, request=own_key, owned=False),
     Watch(kind=JOB, request=owner, label_selector="made=by-us"),
     Watch(kind=NOTE, request=owner, label_selector="made=by-us"),
-    Watch(kind=ROUTE, request=owner, label_selector="made=by-us", optional=True),
 )
 
 
@@ -36,7 +34,7 @@ class Lists:
         if self.fails:
             raise self.fails.pop()
         if kind in self.unserved:
-            raise NotServed(f"{kind.resource} is not served")
+            raise NotFound(f"{kind.resource} is not served")
         return list(self.objects.get(kind, ()))
 
 
@@ -144,17 +142,9 @@ async def test_a_kind_that_cannot_be_listed_holds_up_no_other(
     assert cache.get(Ref(NOTE, "n", "a-2")) is None
 
 
-async def test_an_optional_kind_that_is_served_no_more_is_empty_and_keeps_nobody_waiting(
-    synchronizer: Synchronizer, lists: Lists, cache: Cache
+async def test_a_kind_that_is_not_served_is_waited_for(
+    synchronizer: Synchronizer, lists: Lists, clock: FakeClock
 ) -> None:
-    cache.put(ROUTE, make("a-1", uid="a-1"))
-    lists.unserved = {ROUTE}
-    async with asyncio.timeout(1):
-        await synchronizer.complete(asyncio.Event())
-    assert cache.get(Ref(ROUTE, "n", "a-1")) is None
-
-
-async def test_a_kind_that_is_needed_is_waited_for(synchronizer: Synchronizer, lists: Lists, clock: FakeClock) -> None:
     lists.unserved = {JOB}
     waiting = asyncio.create_task(synchronizer.complete(asyncio.Event()))
     await clock.advance(60)
