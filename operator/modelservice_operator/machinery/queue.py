@@ -83,8 +83,9 @@ class WorkQueue(Generic[K]):
 
     def clear(self) -> None:
         """Forget what waits, and what is due later; what is worked on meanwhile stays as it is."""
-        for waiting in (*self._lanes, self._due, self._heap):
-            waiting.clear()
+        for lane in (*self._lanes, self._due):
+            lane.clear()
+        self._heap.clear()
         self._announce()
 
     def add_after(self, key: K, seconds: float) -> None:
