@@ -61,6 +61,7 @@ class Batcher:
 
     Attributes:
         load: how much there is to do.
+        max_wait: seconds that a request may wait.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Batcher:
         self._inline_rows = costs.inline_rows
         self._encodes = costs.encodes_on_loop
         self._delay = batching.max_delay_milliseconds / 1000
-        self._max_wait = batching.max_queue_milliseconds / 1000
+        self.max_wait = batching.max_queue_milliseconds / 1000
         self._clock = clock
         self._observe = observe
         self.load = Load(clock)
@@ -112,7 +113,7 @@ class Batcher:
         Raises:
             QueueFullError: that is beyond ``maxQueueMilliseconds``.
         """
-        if seconds > self._max_wait:
+        if seconds > self.max_wait:
             raise self._full(f"no thread was free for {seconds * 1000:.0f} ms", seconds)
 
     def submit(
@@ -154,7 +155,7 @@ class Batcher:
         Raises:
             QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``, or the timeout.
         """
-        if (wait := (self._rows + self._running) * self._row_seconds) > self._max_wait:
+        if (wait := (self._rows + self._running) * self._row_seconds) > self.max_wait:
             raise self._full(f"about {wait * 1000:.0f} ms to wait", wait)
         if timeout is None:
             self._queue.append(Waiting(rows, asker, compute or self._compute, self.load))
@@ -170,7 +171,7 @@ class Batcher:
             self._schedule()
 
     def _full(self, said: str, wait: float) -> QueueFullError:
-        allowed = f"at most {self._max_wait * 1000:.0f} ms allowed (spec.serving.batching.maxQueueMilliseconds)"
+        allowed = f"at most {self.max_wait * 1000:.0f} ms allowed (spec.serving.batching.maxQueueMilliseconds)"
         return QueueFullError(f"the queue is full: {said}, {allowed}", retry_after=wait)
 
     def _limited(self, rows: Rows, asker: Asker, compute: Compute, seconds: float, wait: float) -> Limited:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final, Generic, NamedTuple, TypeVar
 
+import numpy as np
+
 from modelservice.modalities.base import Rows
 from modelservice.modalities.compressed import DecodingEncoder
 from modelservice.modalities.errors import InputError
@@ -30,7 +32,7 @@ class Call(NamedTuple, Generic[Rendered]):
     ``hypothetical`` rows are nobody's: they count neither as unlike those of training nor as answered. ``compute`` is
     what computes them in another way than the model's own; then they are hypothetical as well. ``timeout`` is
     how many seconds they may wait for their answer, None for as long as it takes. ``model`` is the name of the one that
-    is asked, where the request alone says it.
+    is asked, where the request alone says it. ``weight`` are bytes that it holds beside the body until it is answered.
     """
 
     rows: Rows
@@ -40,6 +42,7 @@ class Call(NamedTuple, Generic[Rendered]):
     timeout: float | None = None
     compute: Compute | None = None
     model: str = ""
+    weight: int = 0
 
 
 def check_rows(rows: int, place: str) -> None:
@@ -73,6 +76,11 @@ def decoded_rows(encoder: DecodingEncoder | None, rows: Rows, place: Place) -> R
         RequestError: see ``check_decoded`` and ``decode``.
     """
     return rows if encoder is None or not check_decoded(encoder, rows, place) else decode(encoder, rows, place)
+
+
+def bytes_of(rows: Rows) -> int:
+    """Bytes of rows that were decoded; of others none, since they came in the body."""
+    return rows.nbytes if isinstance(rows, np.ndarray) else 0
 
 
 def decode(encoder: DecodingEncoder, rows: Rows, place: Place) -> Rows:

@@ -93,7 +93,7 @@ def share(
         gate=gate,
         guards=(limit_headers, limit_body, *gate.guards, refuse_when_leaving(lifecycle)),
         budget=budget or Budget(),
-        parsing=Parsing(),
+        parsing=Parsing(clock),
         exposition=exposition,
         audit=audit,
         observers=observers,

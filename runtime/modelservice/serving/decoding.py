@@ -3,7 +3,6 @@
 A body of 44 KiB can hold four pictures of 67 million pixels each, and one of 64 KiB make 90 MB of rows.
 """
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +13,6 @@ from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget, Held
 from modelservice.serving.calls import Call, Rendered, check_decoded, decode
 from modelservice.serving.costs import Clock
-from modelservice.serving.errors import ClientLeftError, TooLateError
 from modelservice.serving.inference import Inference, Parsing, hand_over
 from modelservice.serving.model import Compute
 from modelservice.serving.results import Results
@@ -47,18 +45,17 @@ class DecodingInference(Inference):
         self._budget = budget
 
     async def answer(
-        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
+        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, held: Held, patience: int = 1
     ) -> Rendered:
-        """See ``Inference``.
+        """See ``Inference``; what is large is decoded where it is parsed.
 
         Raises:
             BusyError: all requests together hold as much as they may.
         """
         if not large:
-            return await super().answer(parse, *request, large=False, patience=patience)
-        with self._budget.hold() as held:
-            call = await self.parse_aside(parse, *request, held=held)
-            return await super().compute(call, large=True, patience=patience)
+            return await super().answer(parse, *request, large=False, held=held, patience=patience)
+        call = await self.parse_aside(parse, *request, held=held)
+        return await super().compute(call, large=True, patience=patience)
 
     async def compute(self, call: Call[Rendered], *, large: bool, patience: int = 1) -> Rendered:
         """See ``Inference``.
@@ -74,12 +71,6 @@ class DecodingInference(Inference):
             call = await self.aside(self._decoded, call, self._clock())
             return await super().compute(call, large=large, patience=patience)
 
-    def parse_aside(
-        self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held
-    ) -> asyncio.Future[Call[Rendered]]:
-        """See ``Inference``; decodes in the same turn of the thread."""
-        return self.aside(self._parsed, parse, request, held, self._clock())
-
     def ask(self, call: Call[Any], asker: Asker, *, alone: bool = False) -> None:
         """See ``Inference``.
 
@@ -92,34 +83,25 @@ class DecodingInference(Inference):
             return
         counted = _Counted(asker, self._budget.hold())
         counted.held.add(size)
-        decoding = self.aside(self._decoded, call, self._clock(), asker)
+        decoding = self.aside(self._decoded, call, self._clock(), asker=asker)
         decoding.add_done_callback(partial(hand_over, go_on=partial(super().ask, asker=counted), fail=counted.take))
 
     def _parsed(
         self, parse: Callable[..., Call[Rendered]], request: tuple[Any, ...], held: Held, asked: float
     ) -> Call[Rendered]:
-        call = parse(*request)
+        """See ``Inference``; decodes in the same turn of the thread."""
+        call = super()._parsed(parse, request, held, asked)
         size = check_decoded(self._encoder, call.rows, call.place)
         if not size:
             return call
         held.add(size)
-        return self._decoded(call, asked)
+        return self._decoded(call, self._clock())
 
-    def _decoded(self, call: Call[Rendered], asked: float, asker: Asker | None = None) -> Call[Rendered]:
-        """What a thread does, unless nobody is left to answer, or the time is over."""
-        if asker is not None and asker.disconnected:
-            raise ClientLeftError()
-        self._seconds_left(call, asked)
+    def _decoded(self, call: Call[Rendered], asked: float) -> Call[Rendered]:
+        """What a thread does, unless the time is over."""
+        self._still_timely(call, asked)
         rows = decode(self._encoder, call.rows, call.place)
-        return call._replace(rows=rows, timeout=self._seconds_left(call, asked))
-
-    def _seconds_left(self, call: Call[Rendered], asked: float) -> float | None:
-        if call.timeout is None:
-            return None
-        left = call.timeout - (self._clock() - asked)
-        if left <= 0:
-            raise TooLateError(call.timeout)
-        return left
+        return self._still_timely(call, asked)._replace(rows=rows)
 
 
 class _Counted:

@@ -11,7 +11,7 @@ from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Held
 from modelservice.serving.calls import Call, Rendered
 from modelservice.serving.costs import Clock
-from modelservice.serving.errors import ClientLeftError
+from modelservice.serving.errors import ClientLeftError, TooLateError
 from modelservice.serving.load import Load
 from modelservice.serving.model import Compute
 
@@ -28,22 +28,20 @@ Done = TypeVar("Done")
 class Parsing:
     """Makes calls of requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         # Threads, not a semaphore: a parse goes on when its caller gives up, and must be counted until it ends.
         self._threads = ThreadPoolExecutor(LARGE_AT_ONCE, thread_name_prefix="parse")
 
-    async def call(self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool) -> Call[Rendered]:
-        """Make a call of a request.
+    async def timed(self, work: Callable[..., Done], *arguments: Any) -> tuple[Done, float]:
+        """Do it in a thread; and how many seconds it waited for one."""
+        asked, waited = self._clock(), list[float]()
 
-        Args:
-            parse: does it.
-            request: the arguments of ``parse``.
-            large: parse in a thread.
+        def begun(*arguments: Any) -> Done:
+            waited.append(self._clock() - asked)
+            return work(*arguments)
 
-        Raises:
-            RequestError: the request is refused.
-        """
-        return await self.start(parse, *request) if large else parse(*request)
+        return await self.start(begun, *arguments), waited[0]
 
     def start(self, work: Callable[..., Done], *arguments: Any) -> asyncio.Future[Done]:
         """Do what takes long in a thread, for who may not await; cancelled, it is not begun, and holds no argument."""
@@ -98,10 +96,21 @@ class Inference:
         return self._batcher.queued_rows
 
     async def answer(
-        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
+        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, held: Held, patience: int = 1
     ) -> Rendered:
-        """Answer one request; for arguments and errors see ``Parsing.call``, ``aside`` and ``compute``."""
-        call = await self.aside(parse, *request) if large else parse(*request)
+        """Answer one request.
+
+        Args:
+            parse: makes a call of it.
+            request: the arguments of ``parse``.
+            large: parse and render in threads.
+            held: what the request holds, until it is answered.
+            patience: see ``compute``.
+
+        Raises:
+            RequestError: the request is refused.
+        """
+        call = await self.parse_aside(parse, *request, held=held) if large else parse(*request)
         return await self.compute(call, large=large, patience=patience)
 
     async def compute(self, call: Call[Rendered], *, large: bool, patience: int = 1) -> Rendered:
@@ -134,11 +143,24 @@ class Inference:
             request: the arguments of ``parse``.
             held: what the request holds, until it is answered.
         """
-        del held  # of rows that a body carries as they are, no more is made
-        return self.aside(parse, *request)
+        return self.aside(self._parsed, parse, request, held, self._clock())
 
-    def aside(self, work: Callable[..., Done], *arguments: Any) -> asyncio.Future[Done]:
+    def admit(self, waited: float) -> None:
+        """Take a call that was parsed before it was known whose it is, and waited so long for that.
+
+        Raises:
+            QueueFullError: longer than a request may wait.
+        """
+        self.load.wait(waited, is_over=waited > self._batcher.max_wait)
+        self._batcher.check_waited(waited)
+
+    def aside(self, work: Callable[..., Done], *arguments: Any, asker: Asker | None = None) -> asyncio.Future[Done]:
         """Do in a thread what comes before the queue, see ``Parsing.start``; to wait for one is as to wait there.
+
+        Args:
+            work: is done unless nobody is left to answer.
+            arguments: of it.
+            asker: who is to be answered, where somebody is known.
 
         Returns:
             A future of what ``work`` returns or raises; of a QueueFullError where no thread was free in the time that a
@@ -149,16 +171,41 @@ class Inference:
 
         def in_time(*arguments: Any) -> Done:
             taken.append(self._clock() - asked)
+            if asker is not None and asker.disconnected:
+                raise ClientLeftError()
             self._batcher.check_waited(taken[0])
             return work(*arguments)
 
-        def ended(_: object) -> None:
-            load.wait(sum(taken))  # none, where nobody waited for it any more
+        def ended(done: asyncio.Future[Done]) -> None:
+            if taken:  # else nobody waited for it any more
+                load.wait(taken[0], is_over=done.cancelled() or done.exception() is not None)
             load.end()
 
         done = self._parsing.start(in_time, *arguments)
         done.add_done_callback(ended)
         return done
+
+    def _parsed(
+        self, parse: Callable[..., Call[Rendered]], request: tuple[Any, ...], held: Held, asked: float
+    ) -> Call[Rendered]:
+        """What a thread does: the call is in the budget, and what it waited is off its timeout."""
+        call = parse(*request)
+        if call.weight:
+            held.add(call.weight)
+        return self._still_timely(call, asked)
+
+    def _still_timely(self, call: Call[Rendered], asked: float) -> Call[Rendered]:
+        """The same call with what is left of its time.
+
+        Raises:
+            TooLateError: nothing is.
+        """
+        if call.timeout is None:
+            return call
+        left = call.timeout - (self._clock() - asked)
+        if left <= 0:
+            raise TooLateError(call.timeout)
+        return call._replace(timeout=left)
 
     def ask(self, call: Call[Rendered], asker: Asker, *, alone: bool = False) -> None:
         """Queue a call that was parsed, for who does not await; see ``Batcher.ask``, also for what it raises."""

@@ -55,9 +55,10 @@ class Load:
         self._waited += len(begun) * now - sum(begun)
         self._taken += len(begun)
 
-    def wait(self, seconds: float) -> None:
-        """A request waited so long before it was queued: for a thread that parses or decodes."""
+    def wait(self, seconds: float, *, is_over: bool) -> None:
+        """A request waited so long for a thread that parses or decodes; ``is_over``: it will not be queued."""
         self._waited += seconds
+        self._taken += is_over
 
     def end(self) -> None:
         """A request was told its answer, or that it gets none."""

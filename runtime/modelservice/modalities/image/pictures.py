@@ -3,8 +3,6 @@
 import binascii
 import io
 import re
-import struct
-import zlib
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,16 +121,15 @@ def _opened(content: bytes) -> Iterator[Any]:
 
     if content.startswith(_JPEG) and _scans(content) > MAX_SCANS:
         raise PictureError(f"is a JPEG of more than {MAX_SCANS} scans: save it anew")
-    damage = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error, Image.DecompressionBombError)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             yield opened
-    except PictureError:
+    except (PictureError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise PictureError("is neither a PNG nor a JPEG") from None
-    except damage as error:
-        raise PictureError(f"is a damaged picture: {str(error)[:200]}") from None
+    except Exception as error:  # Pillow has no list of what it raises, down to AssertionError and IndexError
+        raise PictureError(f"is a damaged picture: {str(error)[:200] or type(error).__name__}") from None
 
 
 def _scans(content: bytes) -> int:
@@ -154,6 +151,8 @@ def _pixels(opened: Any, size: tuple[int, int], channels: int, *, scaled: bool) 
     if not scaled and sorted(opened.size) != sorted(size):
         raise PictureError(_size(opened.size, size))
     picture = opened
+    picture.getexif()
+    picture.info.pop("exif", None)  # it was read; where it is odd, to write it anew without the orientation would fail
     ImageOps.exif_transpose(picture, in_place=True)  # a copy would be as large again, turned or not
     if not scaled and picture.size != size:
         raise PictureError(_size(picture.size, size))

@@ -22,6 +22,8 @@ _YEAR_LAST = re.compile(_PARTS + _YEAR + _TIME)
 _SHORT_YEAR = re.compile(_PARTS + r"[0-9]{2}" + _TIME)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOON, _MIDNIGHT = 12, 0
+_SHORT = 64
+"""Characters of a text whose moment is remembered: thousands of them are, and a client may send one of megabytes."""
 
 
 class DateOrder(StrEnum):
@@ -51,7 +53,6 @@ class Moment(NamedTuple):
     zoned: bool
 
 
-@lru_cache(maxsize=8192)
 def read_date(text: str, order: DateOrder | None) -> Moment | None:
     """The moment that a text says; None if it is no date, or one with its year last and no order is known.
 
@@ -59,6 +60,10 @@ def read_date(text: str, order: DateOrder | None) -> Moment | None:
         text: ISO 8601 or the like, with ``-``, ``/`` or ``.`` between its parts: the year first, or last.
         order: what stands first where the year is last.
     """
+    return _remembered(text, order) if len(text) <= _SHORT else _read(text, order)
+
+
+def _read(text: str, order: DateOrder | None) -> Moment | None:
     found = _YEAR_FIRST[0].fullmatch(text) or _YEAR_FIRST[1].fullmatch(text)
     if found is not None:
         month, day = found["first"], found["last"]
@@ -83,6 +88,9 @@ def read_date(text: str, order: DateOrder | None) -> Moment | None:
         timed=found["hour"] is not None,
         zoned=found["zone"] is not None,
     )
+
+
+_remembered = lru_cache(maxsize=8192)(_read)
 
 
 def _clock(found: re.Match[str]) -> tuple[int, int, int]:

@@ -41,6 +41,8 @@ MEASURES = frozenset({*_SIGNS, *_CODES.split("|"), "%", ""})
 _SINGLE_GROUP = re.compile(r"[1-9][0-9]{0,2}([.,])[0-9]{3}")
 _BOTH_MARKS = re.compile(rf"[0-9][.{_GROUPS}][0-9]{{3}},[0-9]|[0-9][,{_GROUPS}][0-9]{{3}}\.[0-9]")
 _FEW_DIGITS = re.compile(r"[0-9]{1,3}")
+_SHORT = 64
+"""Characters of a text whose parts are remembered: thousands of them are, and a client may send one of megabytes."""
 
 
 class Decimal(StrEnum):
@@ -198,8 +200,11 @@ def _of_either(written: dict[str, _Written], unit: str, separator: str) -> Notat
     return Notation(decimal=Decimal.COMMA if comma else Decimal.POINT, unit=unit)
 
 
-@lru_cache(maxsize=4096)
 def _parts(text: str) -> _Written | None:
+    return _remembered(text) if len(text) <= _SHORT else _read(text)
+
+
+def _read(text: str) -> _Written | None:
     if bracketed := _BRACKETED.fullmatch(text):
         text = "{before}-{number}{after}".format(**bracketed.groupdict())
     found = _PARTS.fullmatch(text)
@@ -207,6 +212,9 @@ def _parts(text: str) -> _Written | None:
         return None
     signs = found["sign"] + found["inner"]
     return _Written(found["before"] or found["after"] or "", signs not in {"", "+"}, found["body"])
+
+
+_remembered = lru_cache(maxsize=4096)(_read)
 
 
 def _is_body(body: str, decimal: Decimal) -> bool:

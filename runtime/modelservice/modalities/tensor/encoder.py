@@ -208,7 +208,14 @@ def _floats(values: Values) -> NDArray[np.float64]:
     """Flat values of a tensor of numbers; what is missing is none of them, and refused as such later."""
     if isinstance(values, np.ndarray):
         return values.astype(np.float64)
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return np.array([np.nan if value is None else _float(value) for value in values], dtype=np.float64)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond any float; refused as what is not finite is
+        return np.inf
 
 
 def _nested(one: TensorInput) -> Any:

@@ -3,16 +3,17 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from modelservice.modalities.base import Rows
+from modelservice.modalities.errors import InputError
 from modelservice.serving.drift.sample import Sample, Sampled
 from modelservice.serving.drift.spread import Spread, Window, build_spread
 from modelservice.serving.lifecycle import Lifecycle
@@ -64,9 +65,13 @@ class Monitor(Collector):
                 self._count()
 
     def update(self) -> None:
-        """Measure what was sampled since; a window that has enough rows becomes what is shown."""
+        """Measure what was sampled since; a window that has enough rows becomes what is shown.
+
+        A batch whose cells cannot be measured is left out: a first row may have been cut (see ``Sample``).
+        """
         for sampled in self._sample.take():
-            self._add(sampled)
+            with suppress(InputError):
+                self._add(sampled)
         if self._rows < FEWEST_ROWS:
             return
         drift = {(FEATURE, name): spread.take() for name, spread in self._features.items()}
@@ -99,15 +104,24 @@ class Monitor(Collector):
         yield GaugeMetricFamily("modelservice_drift_rows", rows, value=self._window_rows)
 
     def _add(self, sampled: Sampled) -> None:
+        measured = dict(self._measured(sampled.rows)) if self._features else {}
+        for name, values in measured.items():
+            self._features[name].add(values)
         self._rows += len(sampled.raw)
-        if self._features:
-            columns = zip(self._columns, zip(*self._encoder.cells(sampled.rows), strict=True), strict=True)
-            for name, cells in columns:
-                if name in self._features:
-                    self._features[name].add(self._encoder.measures[name](cells))
         for name, values in self._answers(sampled.raw).items():
             if name in self._outputs:
                 self._outputs[name].add(values)
+
+    def _measured(self, rows: Rows) -> Iterator[tuple[str, Sequence[Any]]]:
+        """What is watched of some rows, by column.
+
+        Raises:
+            InputError: a cell is not what its column holds.
+        """
+        columns = zip(self._columns, zip(*self._encoder.cells(rows), strict=True), strict=True)
+        for name, cells in columns:
+            if name in self._features:
+                yield name, self._encoder.measures[name](cells)
 
     def _answers(self, raw: Array) -> dict[str, list[object]]:
         """Outputs by the names of the baseline: an array with labels is one of each."""

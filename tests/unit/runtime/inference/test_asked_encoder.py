@@ -1,6 +1,7 @@
 """What asks an encoder: one connection, what fits into a request, and what an answer must hold to be one."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -237,6 +238,25 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(script: Scripted, monke
         with pytest.raises(NotAnsweredError, match="minilm did not answer within 20 ms") as caught:
             ask(texts("a"))
         release.set()
+
+
+def test_who_has_no_time_for_a_connection_is_late_and_keeps_nobody_else_from_asking(
+    script: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = socket.create_connection
+
+    def far(address: tuple[str, int], timeout: float) -> socket.socket:
+        if timeout < 0.5:
+            raise TimeoutError("timed out")
+        return connect(address, timeout=timeout)
+
+    monkeypatch.setattr(socket, "create_connection", far)
+    with listening(script) as address:
+        ask = AskedEncoder(address, ENCODER)
+        with pytest.raises(NotAnsweredError, match="minilm did not answer within 20 ms") as caught:
+            ask(texts("a"), 0.02)
+        assert caught.value.trouble is Trouble.LATE
+        assert ask(texts("a")).tolist() == [[1, 1]]
 
 
 def test_who_waits_behind_another_answer_waits_for_the_own_one(

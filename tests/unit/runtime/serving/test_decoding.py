@@ -206,6 +206,15 @@ async def test_decoded_rows_are_in_the_budget(decoded: list[int], monkeypatch: p
     assert budget.free == budget.limit
 
 
+async def test_pictures_that_are_explained_are_in_the_budget() -> None:
+    budget = Budget(20 * ROW_BYTES)
+    core = core_of(image_model(), budget=budget)
+    async with connected(build_front(Models([core]))) as client:
+        few = await client.post(EXPLAIN, json={"instances": [{"b64": TEXT}], "patch": SIDE})
+        many = await client.post(EXPLAIN, json={"instances": [{"b64": TEXT}] * 10, "patch": 1})
+    assert (few.status_code, many.status_code, budget.free) == (200, 503, budget.limit)
+
+
 async def test_what_is_no_picture_is_said_and_held_no_longer() -> None:
     budget = Budget()
     core = core_of(image_model(), budget=budget)

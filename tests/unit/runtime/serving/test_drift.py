@@ -186,6 +186,18 @@ def test_a_shift_of_one_column_shows_there_and_in_the_answers() -> None:
     assert after[f"prediction_drift_psi/probabilities: {LABELS[0]}"] > 0.5
 
 
+def test_a_batch_that_cannot_be_measured_takes_none_of_the_others_with_it() -> None:
+    """Its first row has a number of 40,000 digits, of which a sample keeps less."""
+    model = numeric_model()
+    model.baseline = normal_baseline(model)
+    computation = Computation(model, answered=(monitor := Monitor(model)).record)
+    computed(computation, [["0." + "0" * 40_000 + "1", 0.0]])
+    for _ in range(FEWEST_ROWS // 8 + 1):
+        computed(computation, [[0.0, 0.0]] * 8)
+    monitor.update()
+    assert gauges(monitor)["drift_rows"] == 8 * (FEWEST_ROWS // 8 + 1)
+
+
 def test_a_window_with_few_rows_shows_nothing_and_goes_on() -> None:
     model = numeric_model()
     model.baseline = normal_baseline(model)

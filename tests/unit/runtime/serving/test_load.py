@@ -106,3 +106,18 @@ def test_what_was_is_forgotten_when_nothing_comes_any_more() -> None:
     time.now += 20 * WINDOW
     assert load.requests_in_flight == pytest.approx(0, abs=1e-3)
     assert load.wait_seconds == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_who_waits_before_the_queue_is_one_of_those_of_which_the_mean_is(is_over: bool) -> None:
+    time = Time()
+    load = Load(time)
+    for _ in range(4):
+        load.begin()
+        time.now += 0.1
+        load.wait(0.1, is_over=is_over)
+        load.end()
+        if not is_over:
+            load.take([load.begin()], time.now)
+            load.end()
+    assert load.wait_seconds == pytest.approx(0.1, rel=0.05)

@@ -13,6 +13,7 @@ from tests.unit.runtime.serving.fakes import (
     regression_model,
 )
 
+from modelservice.serving.budget import Budget
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
 from modelservice.serving.model import (
@@ -56,9 +57,9 @@ async def test_answers_that_are_not_one_for_each_row_reach_nobody() -> None:
     inference = core_of(numeric_model()).inference
     core = core_of(model)
     call = Call(example_rows(model, 3), lambda error: RequestError(str(error)), len)
-    assert await inference.answer(lambda: call, large=False) == 3
+    assert await inference.answer(lambda: call, large=False, held=Budget().hold()) == 3
     with pytest.raises(ModelFaultError):
-        await core.inference.answer(lambda: call, large=False)
+        await core.inference.answer(lambda: call, large=False, held=Budget().hold())
 
 
 @pytest.mark.parametrize("answer", [[-7, 5, 3], [0.5, 0.5, 0.5], [-0.2, 0.6, 0.6]])
@@ -72,10 +73,10 @@ async def test_what_a_packed_model_says_of_labels_is_answered_only_where_it_is_p
     with pytest.raises(ImprobableError, match=r"which are no probabilities of 3 labels: say --logits when packing"):
         computed(Computation(model), rows)
     raw = np.array([[0.2, 0.3, 0.5], [0.3331, 0.3331, 0.3331]], np.float32)
-    assert await core_of(model).inference.answer(lambda: call, large=False) == 2
+    assert await core_of(model).inference.answer(lambda: call, large=False, held=Budget().hold()) == 2
     raw = np.array([[0.2, 0.3, 0.5], answer], np.float32)
     with pytest.raises(ImprobableError):
-        await core_of(model).inference.answer(lambda: call, large=False)
+        await core_of(model).inference.answer(lambda: call, large=False, held=Budget().hold())
 
 
 def test_categories_that_training_never_saw_are_told_once_they_are_answered() -> None:

@@ -13,7 +13,7 @@ from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnContent, ColumnKind, InputColumn
 from modelservice.modalities.base import Features, Variable
-from modelservice.modalities.table.grams import hashed_grams, words_of
+from modelservice.modalities.table.grams import READ_CHARACTERS, hashed_grams, words_of
 from modelservice.modalities.table.kinds.base import (
     FEWEST_ROWS,
     ColumnEncoder,
@@ -103,9 +103,12 @@ class FreeText(Texts):
         return None
 
     def notes(self) -> Iterator[str]:
-        """That it is not taken for categories."""
+        """That it is not taken for categories, and that not all of each text is read."""
         if not self.declared:
             yield f"column {self.name} holds free text: what is learned from are pairs and triples of its letters"
+        if longer := sum(len(text) > READ_CHARACTERS for text in self.texts):
+            count = f"{longer} texts have" if longer > 1 else "a text has"
+            yield f"column {self.name}: {count} more than {READ_CHARACTERS} characters, of which the first are read"
 
     def example(self) -> str:
         """The words that stand in most rows, if in several: no row's own text."""

@@ -17,7 +17,7 @@ from modelservice.modalities.parts import MAX_PATCH, PartOptions, Parts
 from modelservice.modalities.tensors import describe, listed
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.asked import read_asked
-from modelservice.serving.calls import MAX_ROWS, Call, decoded_rows
+from modelservice.serving.calls import MAX_ROWS, Call, bytes_of, decoded_rows
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.members import ROWS
 from modelservice.serving.model import Paths, ServedModel, Slopes
@@ -92,7 +92,8 @@ class Explanations:
             return place_in(error.at(row))
 
         render = partial(self._render, question=question, label=label)
-        return Call(question.asked(), place, render, hypothetical=True, timeout=asked.timeout)
+        weight = bytes_of(rows) + question.bytes
+        return Call(question.asked(), place, render, hypothetical=True, timeout=asked.timeout, weight=weight)
 
     def _parts(self, rows: Rows, options: PartOptions, place: Callable[[InputError], RequestError]) -> Sequence[Parts]:
         try:
@@ -119,7 +120,9 @@ class Explanations:
             explanations = question.explanations(asked, results.raw, self._signature, label)
             return json_answer({"explanations": explanations, "method": method, "exact": False})
 
-        return Call(asked, lambda error: RequestError(str(error)), render, timeout=timeout, compute=compute)
+        weight = bytes_of(rows) + question.bytes
+        place = lambda error: RequestError(str(error))  # noqa: E731
+        return Call(asked, place, render, timeout=timeout, compute=compute, weight=weight)
 
     def _by_paths(
         self,

@@ -187,13 +187,20 @@ def _inferring(answering: Answering, name: str) -> Behaviour:
     async def infer(request: bytes, arrival: Arrival) -> bytes:
         asked: Any = answering.methods[name]
         models, large = answering.models, len(request) > LARGE_BODY
+        call: Call[bytes]
+        waited = 0.0
         try:
-            call: Call[bytes] = await models.common.parsing.call(asked.parse, request, large=large)
+            if large:
+                call, waited = await models.common.parsing.timed(asked.parse, request)
+            else:
+                call = asked.parse(request)
         except RequestError as error:
             arrival.model = error.model
             raise
         core = models[call.model]
         arrival.model = core.name
+        if large:
+            core.inference.admit(waited)
         return await core.inference.compute(call, large=large, patience=PATIENCE)
 
     return infer

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 from modelservice.serving.answer import Answer
+from modelservice.serving.budget import Held
 from modelservice.serving.calls import Call
 from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core, Models
@@ -23,11 +25,10 @@ async def answer_operation(core: Core, operation: Operation, arrival: Arrival, r
             body = await read_body(receive, held)
             if arrival.encoding is None:
                 large = operation.costly or len(body) > LARGE_BODY
-                answering = core.inference.answer(operation.parse, body, arrival.header_length, large=large)
+                answering = core.inference.answer(operation.parse, body, arrival.header_length, large=large, held=held)
             else:
-                answering = core.inference.answer(
-                    _decode_and_parse, operation.parse, body, arrival.encoding, arrival.header_length, large=True
-                )
+                unpacked = partial(_decode_and_parse, operation.parse, body, arrival.encoding, held)
+                answering = core.inference.answer(unpacked, arrival.header_length, large=True, held=held)
             return await _unless_left(answering, receive)
     except Exception as error:
         return to_answer(error)
@@ -71,5 +72,9 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _decode_and_parse(parse: Parse, body: bytes, encoding: bytes, header_length: bytes | None) -> Call[Answer]:
-    return parse(decode_body(body, encoding), header_length)
+def _decode_and_parse(
+    parse: Parse, body: bytes, encoding: bytes, held: Held, header_length: bytes | None
+) -> Call[Answer]:
+    decoded = decode_body(body, encoding)
+    held.add(len(decoded))
+    return parse(decoded, header_length)

@@ -1,6 +1,8 @@
 """Requests for images in all their forms, and what is said about those that are none."""
 
 import io
+import struct
+import zlib
 from base64 import b64encode
 from typing import Any, Literal
 
@@ -210,6 +212,26 @@ def test_the_first_wrong_image_is_named(instances: Any, text: str) -> None:
     with pytest.raises(InputError) as caught:
         encoder.encode(encoder.from_instances(instances))
     assert str(caught.value).startswith(text)
+
+
+def test_a_picture_with_odd_exif_is_turned_as_its_orientation_says() -> None:
+    """Pillow cannot write anew what is in it, which nobody asked for."""
+    entries = struct.pack("<HHLL", 0x0112, 3, 1, 6) + struct.pack("<HHLL", 282, 2, 6, 38) + struct.pack("<L", 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<LH", 8, 2) + entries + b"abcde\0"
+    encoder = ImageEncoder(GREY)
+    for form in ("PNG", "JPEG"):
+        content = picture(np.rot90(IMAGES[0], 1), form, exif=exif, **({"quality": 100} if form == "JPEG" else {}))
+        (found,) = np.asarray(encoder.decoded(encoder.from_instances([b64(content)]))).reshape(1, 4, 6)
+        assert np.abs(found.astype(int) - IMAGES[0]).mean() < (1 if form == "PNG" else 20)
+
+
+def test_whatever_pillow_raises_is_said_of_the_picture() -> None:
+    """A colour profile without its parts: IndexError."""
+    whole = picture(IMAGES[0])
+    profile = struct.pack(">L", 0) + b"iCCP" + struct.pack(">L", zlib.crc32(b"iCCP"))
+    encoder = ImageEncoder(GREY)
+    with pytest.raises(InputError, match=r"^\[0\]: is a damaged picture: "):
+        encoder.decoded(encoder.from_instances([b64(whole[:-12] + profile + whole[-12:])]))
 
 
 def test_pictures_stay_what_they_are_until_somebody_decodes_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from modelservice.contract.signature import ColumnContent, ColumnKind
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.sources import from_frame
+from modelservice.modalities.table import dates, notation
 from modelservice.modalities.table.dates import DateOrder, date_text, read_date
 from modelservice.modalities.table.kinds.date import DatePart, DatePreprocessing
 
@@ -233,3 +234,12 @@ def test_encoding_does_not_depend_on_how_many_rows_there_are() -> None:
 
 def test_a_tensor_of_dates_is_one_of_texts() -> None:
     assert opened(learn({}, "a,day", cells("%Y-%m-%d"))).tensors()[1]["datatype"] == "BYTES"
+
+
+def test_nothing_long_that_a_client_sends_is_remembered() -> None:
+    before = (dates._remembered.cache_info().currsize, notation._remembered.cache_info().currsize)
+    for number in range(3):
+        assert read_date("2024-01-31" + " " * 1000 + str(number), None) is None
+        digits = f"{number + 1}." + "0" * 1000 + "1"
+        assert notation.parse(digits, notation.Notation(decimal=notation.Decimal.POINT)) == float(digits)
+    assert (dates._remembered.cache_info().currsize, notation._remembered.cache_info().currsize) == before

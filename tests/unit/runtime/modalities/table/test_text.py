@@ -12,7 +12,7 @@ from tests.unit.runtime.modalities.table.tables import column, learn, opened
 
 from modelservice.contract.signature import ColumnContent
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.table.grams import hashed_grams
+from modelservice.modalities.table.grams import READ_CHARACTERS, hashed_grams, words_of
 from modelservice.modalities.table.kinds.text import BUCKETS, NORM
 
 ADJECTIVES = ("good", "slow", "kind", "loud", "cheap", "small", "dirty", "warm")
@@ -39,6 +39,20 @@ def test_texts_of_several_words_are_free_text_and_said() -> None:
     np.testing.assert_allclose(np.linalg.norm(encoded[:, :-1], axis=1), [NORM, 0, 0, NORM], rtol=1e-6)
     assert encoded[:, -1].tolist() == [0, 1, 0, 0]
     np.testing.assert_array_equal(encoded[0], encoded[3])
+
+
+def test_of_a_long_text_the_beginning_is_read_and_that_is_said() -> None:
+    long = "the pool was good " * READ_CHARACTERS
+    dataset = learn({}, "a,t", lambda n: f"{n % 7},{review(n)}{long if n < 2 else ''}")
+    said = f"column t: 2 texts have more than {READ_CHARACTERS} characters, of which the first are read"
+    assert said in dataset.notes
+    encoder = opened(dataset)
+    cut, whole = encoder.encode([[0, long[:READ_CHARACTERS]], [0, long]])
+    np.testing.assert_array_equal(cut, whole)
+
+
+def test_a_character_that_stands_for_many_makes_no_text_longer_than_any() -> None:
+    assert sum(map(len, words_of("\ufdfa" * 2 * READ_CHARACTERS))) <= READ_CHARACTERS
 
 
 def test_the_example_is_no_row_but_usual_words() -> None:

@@ -36,6 +36,12 @@ def test_every_form_of_a_request_gives_the_same_rows() -> None:
         assert features.tolist() == expected
 
 
+def test_a_whole_number_beyond_any_float_is_not_finite() -> None:
+    alone = encoder({"name": "x", "datatype": "FP32", "shape": [2]})
+    with pytest.raises(InputError):
+        alone.encode(alone.from_tensors([Tensor("x", "FP32", (1, 2), [1.5, 10**400])]))
+
+
 def test_a_lone_tensor_needs_no_name() -> None:
     alone = encoder(PIXELS)
     image = [[1, 2], [3, 4.5]]

@@ -5,9 +5,11 @@ import contextlib
 import gc
 import json
 import struct
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import grpc
@@ -36,7 +38,7 @@ from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.core import Core, Models
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import RequestError, TooSlowError
-from modelservice.serving.inference import LARGE_BODY
+from modelservice.serving.inference import LARGE_AT_ONCE, LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES
 from modelservice.serving.transports.grpc.answering import Answering
@@ -458,6 +460,21 @@ async def test_messages_of_a_stream_draw_on_the_budget_too() -> None:
     assert core.common.budget.free == core.common.budget.limit
 
 
+async def test_a_large_message_waits_for_a_thread_no_longer_than_any_request_may() -> None:
+    time, released = count(), threading.Event()
+    core = core_of(numeric_model(), batching=Batching(max_queue_milliseconds=1), clock=lambda: float(next(time)))
+    busy = [core.common.parsing.start(released.wait) for _ in range(LARGE_AT_ONCE)]
+    large = request_of().SerializeToString() + b"\x1a\x04iris" * LARGE_BODY
+    async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
+        asking = asyncio.ensure_future(channel.unary_unary(INFER)(large))
+        released.set()
+        with pytest.raises(grpc.aio.AioRpcError, match="no thread was free for") as refused:
+            await asking
+    await asyncio.gather(*busy)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert core.inference.load.wait_seconds > 0
+
+
 async def test_streams_have_an_end_and_make_room_when_they_have_theirs() -> None:
     data = request_of().SerializeToString()
     async with serving(numeric_model()) as (address, _), grpc.aio.insecure_channel(address) as channel:
@@ -731,7 +748,9 @@ async def test_what_was_refused_is_let_go_without_the_collector() -> None:
 
     core = core_of(numeric_model())
     interceptor = ChainInterceptor(Answering(Models([core]), ()), methods={})
-    reads = interceptor._reads(lambda data, _context: core.inference.answer(parse, data, large=True))
+    reads = interceptor._reads(
+        lambda data, _context: core.inference.answer(parse, data, large=True, held=Budget().hold())
+    )
 
     class Context:
         async def read(self) -> bytes:

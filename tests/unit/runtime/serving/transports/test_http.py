@@ -31,6 +31,7 @@ from tests.unit.runtime.serving.fakes import (
 from tests.unit.runtime.serving.talking import connected
 
 from modelservice.contract.serving import Batching
+from modelservice.serving.budget import Budget
 from modelservice.serving.chain import MAX_BODY, MAX_HEADER_BYTES, MAX_HEADERS
 from modelservice.serving.costs import Costs
 from modelservice.serving.inference import LARGE_BODY
@@ -298,6 +299,14 @@ async def test_large_bodies_are_refused_by_their_length_in_pieces_and_after_infl
         ):
             assert answer.status_code == 413
             assert f"larger than {MAX_BODY} bytes" in answer.json()["error"]
+
+
+async def test_what_a_body_becomes_is_in_the_budget(either: Any) -> None:
+    budget = Budget(1000)
+    zipped = gzip.compress(b'{"instances": [[1, 2]]}'.ljust(1001))
+    async with either(front_of(numeric_model(), budget=budget)) as client:
+        answer = await client.post(PREDICT, content=zipped, headers={"content-encoding": "gzip"})
+    assert (answer.status_code, len(zipped) < 100, budget.free) == (503, True, 1000)
 
 
 @pytest.mark.parametrize("path", [PREDICT, "/docs", "/nowhere"])

@@ -11,6 +11,7 @@ from tests.unit.runtime.serving.fakes import PATIENT, numeric_model
 
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.serving import main, switching
+from modelservice.serving.budget import Budget
 from modelservice.serving.calls import Call
 from modelservice.serving.core import Models
 from modelservice.serving.errors import NotServedError, RequestError
@@ -57,7 +58,9 @@ class Carrier:
         core = self._models.first
         rows = core.model.encoder.from_instances([[3, 3]])
         call: Call[int] = Call(rows, lambda error: RequestError(str(error)), lambda found: int(found.raw.argmax()))
-        self._log.append((self.name, "answered", await core.inference.answer(lambda _: call, b"", large=False)))
+        self._log.append(
+            (self.name, "answered", await core.inference.answer(lambda _: call, b"", large=False, held=Budget().hold()))
+        )
         core.common.lifecycle.leave()
 
     def close(self) -> None:
