@@ -26,7 +26,7 @@ Done = TypeVar("Done")
 
 
 class Parsing:
-    """Makes calls of requests."""
+    """Threads that parse and decode what is large, for all models of a server."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -145,14 +145,24 @@ class Inference:
         """
         return self.aside(self._parsed, parse, request, held, self._clock())
 
-    def admit(self, waited: float) -> None:
-        """Take a call that was parsed before it was known whose it is, and waited so long for that.
+    def admit(self, call: Call[Rendered], *, asked: float, waited: float) -> Call[Rendered]:
+        """Take a call that was parsed before it was known whose it is.
+
+        Args:
+            call: the request.
+            asked: when, by the clock.
+            waited: seconds that it waited for a thread.
+
+        Returns:
+            The same with what is left of its time.
 
         Raises:
-            QueueFullError: longer than a request may wait.
+            QueueFullError: it waited longer than a request may.
+            TooLateError: its time is over.
         """
         self.load.wait(waited, is_over=waited > self._batcher.max_wait)
         self._batcher.check_waited(waited)
+        return self._still_timely(call, asked)
 
     def aside(self, work: Callable[..., Done], *arguments: Any, asker: Asker | None = None) -> asyncio.Future[Done]:
         """Do in a thread what comes before the queue, see ``Parsing.start``; to wait for one is as to wait there.

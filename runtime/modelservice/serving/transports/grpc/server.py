@@ -188,7 +188,7 @@ def _inferring(answering: Answering, name: str) -> Behaviour:
         asked: Any = answering.methods[name]
         models, large = answering.models, len(request) > LARGE_BODY
         call: Call[bytes]
-        waited = 0.0
+        came, waited = models.common.clock(), 0.0
         try:
             if large:
                 call, waited = await models.common.parsing.timed(asked.parse, request)
@@ -200,7 +200,7 @@ def _inferring(answering: Answering, name: str) -> Behaviour:
         core = models[call.model]
         arrival.model = core.name
         if large:
-            core.inference.admit(waited)
+            call = core.inference.admit(call, asked=came, waited=waited)
         return await core.inference.compute(call, large=large, patience=PATIENCE)
 
     return infer
