@@ -115,6 +115,9 @@ HTTP_PORT_NAME: Final = "http"
 HTTPS_PORT_NAME: Final = "https"
 """Name of the serving port, on pods and Services, where it has TLS."""
 
+WEB_PORT_NAMES: Final = frozenset({HTTP_PORT_NAME, HTTPS_PORT_NAME})
+"""Names of the serving port: a pod has one of the two, and the Service leads to those with the same."""
+
 GRPC_PORT_NAME: Final = "grpc"
 """Name of the port that answers gRPC, on pods and Services."""
 

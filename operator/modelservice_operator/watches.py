@@ -35,6 +35,7 @@ from modelservice_operator.constants import (
     ORPHANS,
     REPLICAS_FIELD_MANAGER,
     SERVING_CONTAINER,
+    WEB_PORT_NAMES,
 )
 from modelservice_operator.kinds import (
     CHILD_KINDS,
@@ -238,10 +239,10 @@ def job_of(obj: Mapping[str, Any]) -> Object:
 
 
 def pod_of(obj: Mapping[str, Any]) -> Object:
-    """A Pod: its node, the image and the claims that it mounts, which server was told what, and how it fares."""
+    """A Pod: its node, the image and the claims that it mounts, its server, what that was told, and how it fares."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     kept: Object = _parts(spec, "nodeName")
-    if told := [one for one in map(_arguments, spec.get("containers") or ()) if one is not None]:
+    if told := [one for one in map(_server, spec.get("containers") or ()) if one is not None]:
         kept["containers"] = told[:1]
     volumes = spec.get("volumes") or ()
     images = [{"image": _parts(one["image"], "reference")} for one in volumes if one.get("image")]
@@ -264,12 +265,15 @@ def _with_conditions(status: Object, types: Container[str]) -> Object:
     return {**status, "conditions": [one for one in conditions if one.get("type") in types]}
 
 
-def _arguments(container: Mapping[str, Any]) -> Object | None:
+def _server(container: Mapping[str, Any]) -> Object | None:
+    """What is kept of a container that is the server: of its arguments and ports those that are read."""
     if container.get("name") != SERVING_CONTAINER:
         return None
     args, limits = container.get("args") or [], (container.get("resources") or {}).get("limits") or {}
     told = [one for one in args if str(one).startswith(_TOLD)]
     kept: Object = _parts(container, "name", "image") | ({"args": told} if sum(map(len, told)) <= ARGS_TEXT else {})
+    if ports := [_parts(one, "name") for one in container.get("ports") or () if one.get("name") in WEB_PORT_NAMES]:
+        kept["ports"] = ports
     return {**kept, "resources": {"limits": {GPU: limits[GPU]}}} if GPU in limits else kept
 
 

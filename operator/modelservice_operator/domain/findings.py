@@ -124,7 +124,7 @@ def available(observed: Observed, state: Rollout | None) -> Finding:
         )
     if observed.all_answering:
         name, served = observed.owner.name, observed.child(SERVICE, observed.owner.name)
-        words = f"no ready replica is selected by Service {name}" if served else f"no Service {name} of ours is there"
+        words = f"Service {name} leads to no ready replica" if served else f"no Service {name} of ours is there"
         return Finding(type=kind, status=False, reason="NotSelected", message=words)
     return Finding(type=kind, status=False, reason="NoReplica", message="no replica answers requests")
 

@@ -12,7 +12,7 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.keys import key_of
 from modelservice.contract.server_flags import DIGEST, MODEL
-from modelservice_operator.constants import SERVING_CONTAINER, STAGE_DELETE
+from modelservice_operator.constants import SERVING_CONTAINER, STAGE_DELETE, WEB_PORT_NAMES
 from modelservice_operator.domain.builders.record import (
     is_comparison,
     is_foreign,
@@ -147,13 +147,10 @@ class Observed:
 
     @cached_property
     def reached(self) -> tuple[Object, ...]:
-        """Those of all ready pods that our Service selects as it is now, not as it should be."""
+        """Those of all ready pods that our Service leads to as it is now, not as it should be."""
         service = self.child(SERVICE, self.owner.name)
-        selector = service.get("spec", {}).get("selector") if service else None
-        if not selector:
-            return ()
-        labelled = ((pod, pod["metadata"].get("labels") or {}) for pod in self.all_answering)
-        return tuple(pod for pod, labels in labelled if selector.items() <= labels.items())
+        spec = service.get("spec", {}) if service else {}
+        return tuple(pod for pod in self.all_answering if _leads_to(spec, pod))
 
     @cached_property
     def served(self) -> Revision | None:
@@ -213,6 +210,16 @@ class Observed:
     def child(self, kind: Kind, name: str) -> Object | None:
         """A child of ours by kind and name."""
         return next((obj for obj in self.children.get(kind, ()) if obj["metadata"]["name"] == name), None)
+
+
+def _leads_to(service: Mapping[str, Any], pod: Object) -> bool:
+    """Whether a Service of this spec leads to a ready pod: it selects it, and finds the port by its name there."""
+    selector, labels = service.get("selector"), pod["metadata"].get("labels") or {}
+    if not selector or service.get("type") == "ExternalName" or not selector.items() <= labels.items():
+        return False
+    names = {port.get("name") for port in (server_of(pod) or {}).get("ports", ())}
+    asked = (port.get("targetPort") for port in service.get("ports", ()) if port.get("name") in WEB_PORT_NAMES)
+    return any(not isinstance(target, str) or target in names for target in asked)
 
 
 def is_of_volume(pod: Object, waiting: Mapping[str, str]) -> bool:

@@ -52,6 +52,18 @@ def test_a_ready_pod_that_the_service_does_not_select_answers_nobody() -> None:
     assert world.ready()[0] == "False"
 
 
+def test_a_ready_pod_without_the_port_that_the_service_names_answers_nobody() -> None:
+    world = World()
+    world.serve()
+    world.service(serving={"tls": {"secretRef": {"name": "missing"}}})
+    world.settle()
+    assert world.one(SERVICE)["spec"]["ports"][0]["targetPort"] == "https"
+    assert world.condition("Available")["reason"] == "NotSelected", "the pod has a port http"
+    world.roll_out()
+    world.settle()
+    assert world.condition("Available")["status"] == "True"
+
+
 @pytest.mark.parametrize("kind", ["ConfigMap", "Job"])
 def test_a_pod_counts_only_where_our_job_made_it(kind: str) -> None:
     """Whoever may make pods may label them as ours, and let them report anything."""

@@ -120,7 +120,11 @@ def test_a_pod_keeps_its_node_what_its_server_was_told_and_how_it_fares() -> Non
             "volumes": [{"name": "x"}, {"name": "y", "image": {"reference": "r@sha256:1", "pullPolicy": "Always"}}],
             "containers": [
                 {"name": "sidecar", "args": ["x"]},
-                {"name": SERVING_CONTAINER, "args": ["serve", "--digest=d", "--model=m", "--engine=onnx"]},
+                {
+                    "name": SERVING_CONTAINER,
+                    "args": ["serve", "--digest=d", "--model=m", "--engine=onnx"],
+                    "ports": [{"name": "https", "containerPort": 1}, {"name": "x", "containerPort": 2}],
+                },
             ],
         },
         status={"phase": "Running", "qosClass": "x", "containerStatuses": [{**fares, "imageID": "long"}]},
@@ -129,7 +133,7 @@ def test_a_pod_keeps_its_node_what_its_server_was_told_and_how_it_fares() -> Non
     kept = watch_of(POD).transform(pod)
     assert kept["spec"] == {
         "nodeName": "n1",
-        "containers": [{"name": "server", "args": ["--digest=d", "--model=m"]}],
+        "containers": [{"name": "server", "args": ["--digest=d", "--model=m"], "ports": [{"name": "https"}]}],
         "volumes": [{"image": {"reference": "r@sha256:1"}}],
     }
     assert kept["status"] == {"phase": "Running", "containerStatuses": [fares]}
