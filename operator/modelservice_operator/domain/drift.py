@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from modelservice.contract.keys import short_hash
-from modelservice_operator.kinds import DEPLOYMENT, NETWORK_POLICY, POD_DISRUPTION_BUDGET, SERVICE
+from modelservice_operator.kinds import (
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    NETWORK_POLICY,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+)
 from modelservice_operator.objects import Kind
 
 SOMEBODY: Final = "somebody"
@@ -20,15 +26,32 @@ IMPOSED: Final = "is put back by a webhook as soon as it is removed, and is left
 """What is said of an addition that is lived with."""
 
 _DECISIVE: Final[Mapping[Kind, tuple[str, ...]]] = {
-    DEPLOYMENT: ("paused", "selector", "strategy", "template"),
-    SERVICE: ("selector", "ports"),
+    DEPLOYMENT: ("minReadySeconds", "paused", "selector", "strategy", "template"),
+    HORIZONTAL_POD_AUTOSCALER: ("behavior", "metrics"),
+    SERVICE: (
+        "externalIPs",
+        "externalName",
+        "internalTrafficPolicy",
+        "loadBalancerSourceRanges",
+        "ports",
+        "publishNotReadyAddresses",
+        "selector",
+        "sessionAffinity",
+        "sessionAffinityConfig",
+        "trafficDistribution",
+        "type",
+    ),
     NETWORK_POLICY: ("podSelector", "policyTypes", "ingress", "egress"),
     POD_DISRUPTION_BUDGET: ("selector",),
 }
 """The fields of ``spec`` in which nothing is but what we say."""
 
-_NEVER_LEFT: Final = frozenset({"paused", "selector", "podSelector"})
+_NEVER_LEFT: Final = frozenset({"externalName", "paused", "selector", "podSelector"})
 """Those that decide whether pods are made and found at all: nothing there is left, whoever insists on it."""
+
+_FILLED: Final = frozenset({"policies", "scaleDown", "scaleUp"})
+"""Parts of an autoscaler's pace that the apiserver fills in where others of it are said: as a single value, each is an
+addition only if another field manager is known to hold some of it."""
 
 _MAPS: Final = frozenset({"labels", "annotations", "matchLabels", "selector", "nodeSelector", "limits", "requests"})
 """Fields whose keys are free: one more of them says something, whatever its value is."""
@@ -54,16 +77,20 @@ _DEFAULTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "enableServiceLinks": (True,),
     "failureThreshold": (3,),
     "imagePullPolicy": ("Always", "IfNotPresent"),
+    "internalTrafficPolicy": ("Cluster",),
     "periodSeconds": (10,),
     "protocol": ("TCP",),
     "restartPolicy": ("Always",),
     "schedulerName": ("default-scheduler",),
     "scheme": ("HTTP",),
+    "selectPolicy": ("Max",),
+    "sessionAffinity": ("None",),
     "successThreshold": (1,),
     "terminationGracePeriodSeconds": (30,),
     "terminationMessagePath": ("/dev/termination-log",),
     "terminationMessagePolicy": ("File",),
     "timeoutSeconds": (1,),
+    "type": ("ClusterIP",),
 }
 """What the apiserver itself writes into a field that nobody says. A newer one may write more: so a value that is not
 here is an addition only if another field manager is known to hold it."""
@@ -194,6 +221,6 @@ def _says_something(value: Any, place: _Place) -> bool:
     """Whether a field that we leave out says more than its absence would."""
     if not value:
         return False
-    if isinstance(value, (dict, list)):
+    if isinstance(value, (dict, list)) and place.name not in _FILLED:
         return True
     return value not in _DEFAULTS.get(place.name, ()) and place.manager is not None

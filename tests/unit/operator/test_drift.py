@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from modelservice_operator.domain.drift import SOMEBODY, extras
-from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, NETWORK_POLICY, POD_DISRUPTION_BUDGET, SERVICE
+from modelservice_operator.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    NETWORK_POLICY,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+)
 from modelservice_operator.objects import Kind, Object
 
 CONTAINER: Object = {
@@ -27,6 +34,7 @@ WANTED: dict[Kind, Object] = {
     SERVICE: {"selector": {"a": "b"}, "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]},
     NETWORK_POLICY: {"podSelector": {"matchLabels": {"a": "b"}}, "ingress": [{"from": [{"podSelector": {}}]}]},
     POD_DISRUPTION_BUDGET: {"selector": {"matchLabels": {"a": "b"}}},
+    HORIZONTAL_POD_AUTOSCALER: {"maxReplicas": 3, "behavior": {"scaleUp": {"stabilizationWindowSeconds": 60}}},
     CONFIG_MAP: {},
 }
 POD = ("spec", "template", "spec")
@@ -121,6 +129,7 @@ def test_what_is_as_it_is_to_be_has_nothing_extra(kind: Kind) -> None:
             "/spec/template/metadata/annotations/inject",
             "spec.template.metadata.annotations.inject",
         ),
+        (SERVICE, ("spec", "externalIPs"), ["192.0.2.1"], "/spec/externalIPs", "spec.externalIPs"),
     ],
 )
 def test_an_addition_is_found_and_named(kind: Kind, where: Any, value: Any, pointer: str, path: str) -> None:
@@ -152,6 +161,23 @@ def test_a_default_of_the_apiserver_is_nobodys_addition(where: Any, value: Any) 
     assert extras(live, {"spec": WANTED[DEPLOYMENT]}, DEPLOYMENT) == ()
 
 
+def test_what_the_apiserver_fills_in_of_a_pace_is_an_addition_only_where_somebody_holds_it() -> None:
+    kind, where = HORIZONTAL_POD_AUTOSCALER, ("spec", "behavior", "scaleDown")
+    filled = {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
+    assert extras(changed(kind, *where, value=filled), {"spec": WANTED[kind]}, kind) == ()
+    foreign: list[Object] = [{"manager": "kubectl-edit", "path": "spec.behavior.scaleDown.selectPolicy"}]
+    disabled = {**filled, "selectPolicy": "Disabled"}
+    (found,) = extras(changed(kind, *where, value=disabled, foreign=foreign), {"spec": WANTED[kind]}, kind)
+    assert str(found) == "spec.behavior.scaleDown (set by kubectl-edit)"
+
+
+def test_what_the_apiserver_writes_into_a_service_is_nobodys_addition() -> None:
+    live = changed(SERVICE, "spec", "type", value="ClusterIP", foreign=[{"manager": "m", "path": "spec"}])
+    live["spec"] |= {"clusterIP": "192.0.2.1", "clusterIPs": ["192.0.2.1"], "ipFamilies": ["IPv4"]}
+    live["spec"] |= {"ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster", "sessionAffinity": "None"}
+    assert extras(live, {"spec": WANTED[SERVICE]}, SERVICE) == ()
+
+
 @pytest.mark.parametrize("where", [("spec", "paused"), (*POD, "hostNetwork"), (*POD, "runtimeClassName")])
 def test_a_single_value_is_an_addition_if_somebody_is_known_to_hold_it(where: Any) -> None:
     path = ".".join(where)
@@ -178,5 +204,5 @@ def test_later_items_come_first_so_that_all_can_be_removed() -> None:
 
 
 def test_what_does_not_decide_is_not_compared() -> None:
-    live = changed(DEPLOYMENT, "spec", "minReadySeconds", value=5, foreign=[{"manager": "m", "path": "spec"}])
+    live = changed(DEPLOYMENT, "spec", "replicas", value=5, foreign=[{"manager": "m", "path": "spec"}])
     assert extras(live, {"spec": WANTED[DEPLOYMENT]}, DEPLOYMENT) == ()

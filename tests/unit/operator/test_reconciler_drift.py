@@ -40,13 +40,18 @@ ADDITIONS: list[tuple[Kind, tuple[Any, ...], Any]] = [
     (DEPLOYMENT, ("template", "spec", "containers", 0, "env", 0), {"name": "LD_PRELOAD", "value": "/x"}),
     (DEPLOYMENT, ("template", "spec", "containers", 0), {"name": "miner", "image": "x"}),
     (DEPLOYMENT, ("paused",), True),
+    (DEPLOYMENT, ("minReadySeconds",), 3600),
+    (SERVICE, ("type",), "LoadBalancer"),
+    (SERVICE, ("publishNotReadyAddresses",), True),
+    (SERVICE, ("sessionAffinity",), "ClientIP"),
+    (HORIZONTAL_POD_AUTOSCALER, ("behavior",), {"scaleUp": {"selectPolicy": "Disabled"}}),
 ]
 
 
 @pytest.mark.parametrize(("kind", "where", "value"), ADDITIONS)
 def test_what_somebody_adds_to_what_decides_is_removed_and_said(kind: Kind, where: Any, value: Any) -> None:
     world = World()
-    world.serve()
+    world.serve(serving={"autoscaling": {"maxReplicas": 3}})
     before = world.one(kind)["spec"]
     add(world, kind, *where, value=value)
     assert world.one(kind)["spec"] != before
@@ -58,6 +63,25 @@ def test_what_somebody_adds_to_what_decides_is_removed_and_said(kind: Kind, wher
     writes = len(world.kube.writes)
     world.settle()
     assert world.writes_since(writes) == []
+
+
+def test_a_service_that_somebody_leads_elsewhere_answers_nobody_and_is_put_back() -> None:
+    world = World()
+    world.serve()
+    service = copy.deepcopy(world.one(SERVICE))
+    before = copy.deepcopy(service["spec"])
+    service["spec"] |= {"type": "ExternalName", "externalName": "elsewhere.example"}
+    fields: Object = {"f:spec": {"f:type": {}, "f:externalName": {}}}
+    service["metadata"]["managedFields"] = [{"manager": "mallory", "fieldsV1": fields}]
+    world.kube.store(service)
+    world.kube.failures = {("strip", "Service"): Invalid("denied by policy")}
+    world.reconcile()
+    assert "spec.externalName (set by mallory)" in world.condition("Ready")["message"]
+    assert world.condition("Available")["reason"] == "NotSelected"
+    world.kube.failures = {}
+    world.settle()
+    assert world.one(SERVICE)["spec"] == before
+    assert world.condition("Available")["status"] == "True"
 
 
 def test_what_cannot_be_removed_is_a_problem() -> None:
