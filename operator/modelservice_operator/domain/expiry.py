@@ -18,7 +18,6 @@ from modelservice_operator.domain.diff import Desired, Name, Part
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase, StageJob
 from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.queueing import queue_of
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.stores import store_of
 from modelservice_operator.kinds import CONTROLLER_REVISION, JOB
@@ -76,7 +75,7 @@ def expire(inputs: Inputs, *, kept_keys: Collection[str], wanted_keys: Collectio
         part=Part(desired=(Desired(obj=begin, immutable=True),) if begin else (), kept=frozenset(kept)),
         void=frozenset(void),
         failed=tuple(_words(expired[key], job) for key, job in failed.items()),
-        waits=tuple(_waits(job, since) for job in newest.values() if (since := job.suspended_since) is not None),
+        waits=tuple(_waits(job, held) for job in newest.values() if (held := job.held_back)),
         # One whose time has come, and waits for the end of another, is called by that.
         again=min((moment for moment in map(_again, failed.values()) if moment > inputs.now), default=None),
     )
@@ -135,10 +134,8 @@ def _words(revision: Revision, job: StageJob) -> str:
     return f"{what} is kept no more, and {revision.record.artifact.uri} could not be deleted: {failure_words(job)}"
 
 
-def _waits(job: StageJob, since: str) -> str:
-    queue = queue_of(job.obj)
-    where = f"waits in queue {queue}" if queue else "is suspended, and waits for whoever did so,"
-    return f"Job {job.name}, which deletes what no revision needs any more, {where} since {since}"
+def _waits(job: StageJob, held: str) -> str:
+    return f"Job {job.name}, which deletes what no revision needs any more, {held}"
 
 
 def failure_words(job: StageJob) -> str:

@@ -14,6 +14,7 @@ from modelservice.contract.report import Compared, Report, Success
 from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
 from modelservice_operator.domain.builders.job import FINAL_EXIT_CODES
 from modelservice_operator.domain.names import parse_job_name
+from modelservice_operator.domain.queueing import queue_of
 from modelservice_operator.objects import Object
 
 OOM_KILLED = "OOMKilled"
@@ -79,6 +80,15 @@ class StageJob:
         conditions = self.obj.get("status", {}).get("conditions", ())
         said = (str(one.get("lastTransitionTime", "")) for one in conditions if _holds(one, "Suspended"))
         return next(said, str(self.obj["metadata"].get("creationTimestamp", "")))
+
+    @property
+    def held_back(self) -> str:
+        """For whom it waits to be let run, and since when, as words after its name; empty where nobody holds it."""
+        if (since := self.suspended_since) is None:
+            return ""
+        queue = queue_of(self.obj)
+        where = f"waits in queue {queue}" if queue else "is suspended, and waits for whoever did so,"
+        return f"{where} since {since}"
 
     @property
     def unfinished(self) -> bool:

@@ -30,7 +30,8 @@ def claim_problem(state: StepState, observed: Observed, *, now: datetime) -> Pro
             f"Job {metadata['name']} deletes what is stored of {key}, which no revision needed: once it is gone,"
             " that is made again"
         )
-        return Problem(reason="ArtifactBeingDeleted", message=message)
+        held = next((job.held_back for job in observed.deletions if job.name == metadata["name"]), "")
+        return Problem(reason="ArtifactBeingDeleted", message=f"{message}; it {held}" if held else message)
     serving = [pod for pod in observed.all_serving_pods if (said := told(pod)) and said.key == key and _is_placed(pod)]
     pods = [*serving, *(pod for job in observed.jobs if job.key == key for pod in job.pods)]
     labelled = (
@@ -66,16 +67,16 @@ def job_problem(state: StepState, says: QueueSays | None) -> Problem | None:
 
 def stage_wait(state: StepState, observed: Observed, *, now: datetime) -> str:
     """What the next result of a step waits for; empty where that is only a matter of moments."""
-    if state.job is None:
-        waits = [job.obj for job in observed.jobs if job.unfinished]
-        return next((f"waits for the end of {_job_words(job)}" for job in waits if is_stuck(job, now)), "")
-    pods = state.job.pods
-    if not pods:
-        begun = begun_at(state.job.obj)
-        stuck = state.job.phase is JobPhase.RUNNING and is_past(begun, now)
-        return f"Job {state.job.name} has made no pod since {begun}" if stuck else ""
+    job, pods = state.job, state.job.pods if state.job else ()
     waiting = (pod for pod in reversed(pods) if _is_waiting(pod) and is_stuck(pod, now))
-    return next((_pod_words(pod) for pod in waiting), "")
+    if (pod := next(waiting, None)) is not None:
+        return _pod_words(pod)
+    if job is None or job.phase is JobPhase.DELETING:
+        ending = (one.obj for one in observed.jobs if one.unfinished)
+        return next((f"waits for the end of {_job_words(one)}" for one in ending if is_stuck(one, now)), "")
+    begun = begun_at(job.obj)
+    stuck = not pods and job.phase is JobPhase.RUNNING and is_past(begun, now)
+    return f"Job {job.name} has made no pod since {begun}" if stuck else ""
 
 
 def serving_wait(observed: Observed, *, now: datetime) -> str:

@@ -293,6 +293,24 @@ def test_one_made_again_under_its_name_waits_for_the_job_of_the_one_before() -> 
     assert world.ready() == ("True", "Serving")
 
 
+def test_one_made_again_says_that_the_job_of_the_one_before_is_suspended() -> None:
+    world = World()
+    world.serve(artifacts=DELETE)
+    world.delete_service()
+    world.settle()
+    world.clock.seconds += 301
+    world.settle()
+    collect(world)
+    (job,) = deletions(world)
+    said = {"type": "Suspended", "status": "True", "lastTransitionTime": "2026-01-01T10:00:00Z"}
+    world.kube.store({**job, "spec": {**job["spec"], "suspend": True}, "status": {"conditions": [said]}})
+    world.service(artifacts=DELETE)
+    world.settle()
+    assert world.ready() == ("False", "ArtifactBeingDeleted")
+    words = "it is suspended, and waits for whoever did so, since 2026-01-01T10:00:00Z"
+    assert world.condition("Ready")["message"].endswith(words)
+
+
 def test_it_may_be_stopped_before_or_after_any_write_and_ends_the_same() -> None:
     undisturbed, count = story(None, written=False)
     assert count >= 2

@@ -130,6 +130,24 @@ def test_a_job_that_does_not_end_is_named_with_what_keeps_it() -> None:
     assert f"{words} (finalizers: example.com/hook)" in world.condition("Ready")["message"]
 
 
+def test_a_job_of_the_attempt_that_is_due_is_named_where_it_does_not_go() -> None:
+    """As after ``suspend`` that was taken back while a finalizer of somebody else kept the Job."""
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    job = world.job()
+    world.kube.store({**job, "metadata": {**job["metadata"], "finalizers": ["example.com/hook"]}})
+    world.service(suspend=True)
+    world.settle()
+    world.service()
+    world.clock.seconds += 60
+    world.settle()
+    words = f"waits for the end of Job {job['metadata']['name']}, which is being deleted since"
+    assert words in world.condition("Ready")["message"]
+    assert "(finalizers: example.com/hook)" in world.condition("Ready")["message"]
+
+
 def test_a_pod_on_a_lost_node_is_named_with_its_node_and_since_when() -> None:
     world = World()
     world.serve()
