@@ -28,19 +28,7 @@ IMPOSED: Final = "is put back by a webhook as soon as it is removed, and is left
 _DECISIVE: Final[Mapping[Kind, tuple[str, ...]]] = {
     DEPLOYMENT: ("minReadySeconds", "paused", "selector", "strategy", "template"),
     HORIZONTAL_POD_AUTOSCALER: ("behavior", "metrics"),
-    SERVICE: (
-        "externalIPs",
-        "externalName",
-        "internalTrafficPolicy",
-        "loadBalancerSourceRanges",
-        "ports",
-        "publishNotReadyAddresses",
-        "selector",
-        "sessionAffinity",
-        "sessionAffinityConfig",
-        "trafficDistribution",
-        "type",
-    ),
+    SERVICE: ("externalName", "ports", "publishNotReadyAddresses", "selector", "type"),
     NETWORK_POLICY: ("podSelector", "policyTypes", "ingress", "egress"),
     POD_DISRUPTION_BUDGET: ("selector",),
 }
@@ -77,20 +65,18 @@ _DEFAULTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "enableServiceLinks": (True,),
     "failureThreshold": (3,),
     "imagePullPolicy": ("Always", "IfNotPresent"),
-    "internalTrafficPolicy": ("Cluster",),
     "periodSeconds": (10,),
     "protocol": ("TCP",),
     "restartPolicy": ("Always",),
     "schedulerName": ("default-scheduler",),
     "scheme": ("HTTP",),
     "selectPolicy": ("Max",),
-    "sessionAffinity": ("None",),
     "successThreshold": (1,),
     "terminationGracePeriodSeconds": (30,),
     "terminationMessagePath": ("/dev/termination-log",),
     "terminationMessagePolicy": ("File",),
     "timeoutSeconds": (1,),
-    "type": ("ClusterIP",),
+    "type": ("ClusterIP", "LoadBalancer", "NodePort"),  # whoever opens a Service to the outside may
 }
 """What the apiserver itself writes into a field that nobody says. A newer one may write more: so a value that is not
 here is an addition only if another field manager is known to hold it."""

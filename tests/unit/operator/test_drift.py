@@ -129,7 +129,6 @@ def test_what_is_as_it_is_to_be_has_nothing_extra(kind: Kind) -> None:
             "/spec/template/metadata/annotations/inject",
             "spec.template.metadata.annotations.inject",
         ),
-        (SERVICE, ("spec", "externalIPs"), ["192.0.2.1"], "/spec/externalIPs", "spec.externalIPs"),
     ],
 )
 def test_an_addition_is_found_and_named(kind: Kind, where: Any, value: Any, pointer: str, path: str) -> None:
@@ -171,8 +170,9 @@ def test_what_the_apiserver_fills_in_of_a_pace_is_an_addition_only_where_somebod
     assert str(found) == "spec.behavior.scaleDown (set by kubectl-edit)"
 
 
-def test_what_the_apiserver_writes_into_a_service_is_nobodys_addition() -> None:
-    live = changed(SERVICE, "spec", "type", value="ClusterIP", foreign=[{"manager": "m", "path": "spec"}])
+@pytest.mark.parametrize("opened", ["ClusterIP", "NodePort", "LoadBalancer"])
+def test_who_opens_a_service_to_the_outside_may(opened: str) -> None:
+    live = changed(SERVICE, "spec", "type", value=opened, foreign=[{"manager": "m", "path": "spec"}])
     live["spec"] |= {"clusterIP": "192.0.2.1", "clusterIPs": ["192.0.2.1"], "ipFamilies": ["IPv4"]}
     live["spec"] |= {"ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster", "sessionAffinity": "None"}
     assert extras(live, {"spec": WANTED[SERVICE]}, SERVICE) == ()

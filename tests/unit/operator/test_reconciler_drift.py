@@ -41,9 +41,7 @@ ADDITIONS: list[tuple[Kind, tuple[Any, ...], Any]] = [
     (DEPLOYMENT, ("template", "spec", "containers", 0), {"name": "miner", "image": "x"}),
     (DEPLOYMENT, ("paused",), True),
     (DEPLOYMENT, ("minReadySeconds",), 3600),
-    (SERVICE, ("type",), "LoadBalancer"),
     (SERVICE, ("publishNotReadyAddresses",), True),
-    (SERVICE, ("sessionAffinity",), "ClientIP"),
     (HORIZONTAL_POD_AUTOSCALER, ("behavior",), {"scaleUp": {"selectPolicy": "Disabled"}}),
 ]
 
