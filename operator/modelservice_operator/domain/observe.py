@@ -46,6 +46,9 @@ from modelservice_operator.objects import Kind, Object
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 """Why a container waits for its image, or for one that it mounts."""
 
+_ENDED = frozenset({"Succeeded", "Failed"})
+"""Phases of a pod that does nothing any more, as one that was evicted."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
@@ -59,7 +62,8 @@ class Workload:
 class Head(NamedTuple):
     """A ModelService that asks another one for the numbers of rows.
 
-    ``asks`` are the digests of the artifacts that its pods ask, and that its Deployment will.
+    ``asks`` are the digests of the artifacts that its pods ask, and that its Deployment will; where a record of these
+    cannot be read, what its status says, too.
     """
 
     name: str
@@ -158,6 +162,27 @@ class Observed:
         said = told(self.all_answering[-1]) if self.all_answering else None
         record = self.record(said.key) if said else None
         return record if record is not None and said is not None and record.digest == said.digest else None
+
+    @property
+    def said_encoder(self) -> Object | None:
+        """The encoder that our pods ask, as the status says it."""
+        encoder: Object | None = self.service.get("status", {}).get("encoder")
+        return encoder
+
+    @cached_property
+    def encoder(self) -> Object | None:
+        """The encoder that our pods ask, ready or not, and those to come: of several that of the oldest pod.
+
+        What was said before, where no record tells: it was lost, cannot be read, or nothing is deployed.
+        """
+        there = (pod for pod in self.serving_pods if pod.get("status", {}).get("phase") not in _ENDED)
+        told_keys = (said.key for pod in there if (said := told(pod)))
+        for revision in map(self.record, (*told_keys, self.deployed_key)):
+            if revision is None:
+                return self.said_encoder
+            if revision.record.encoder is not None:
+                return revision.record.encoder.model_dump(mode="json")
+        return None
 
     @cached_property
     def revisions(self) -> tuple[Revision, ...]:
@@ -298,14 +323,16 @@ def observe_head(service: Object, children: Children, *, encoder: str) -> Head:
     made = {kind: children[kind] for kind in (DEPLOYMENT, REPLICA_SET, POD) if kind in children}
     observed = observe(service, made)
     told_keys = {said.key for pod in observed.all_serving_pods if (said := told(pod))}
-    keys = {observed.deployed_key, observed.beside.deployed_key if observed.beside else None, *told_keys}
+    keys = {observed.deployed_key, *told_keys, *([observed.beside.deployed_key] if observed.beside else [])}
     # Heads may be many, and each has many records: those alone are read that count.
     names = {keyed_name(observed.owner.name, key) for key in keys if key}
     objects = [one for one in children.get(CONTROLLER_REVISION, ()) if one["metadata"]["name"] in names]
     records, _, _ = _records(observed.owner, [one for one in objects if observed.owner.owns(one)])
-    asked = (revision.record.encoder for revision in records if revision.key in keys)
-    digests = frozenset(one.digest for one in asked if one is not None and one.name == encoder)
-    return Head(name=observed.owner.name, asks=digests)
+    read = [revision for revision in records if revision.key in keys]
+    asked = {(one.name, one.digest) for revision in read if (one := revision.record.encoder) is not None}
+    if keys - {revision.key for revision in read} and (said := observed.said_encoder) is not None:
+        asked.add((said["name"], said["digest"]))
+    return Head(name=observed.owner.name, asks=frozenset(digest for name, digest in asked if name == encoder))
 
 
 def _controlled(objects: Iterable[Object], controllers: Iterable[Object]) -> tuple[Object, ...]:

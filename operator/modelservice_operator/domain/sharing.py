@@ -19,9 +19,10 @@ from modelservice_operator.domain.history import history_of
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.last_good import Choice
 from modelservice_operator.domain.names import encoder_name
+from modelservice_operator.domain.observe import told
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.rollout import rollout
-from modelservice_operator.kinds import DEPLOYMENT
+from modelservice_operator.kinds import DEPLOYMENT, SERVICE
 from modelservice_operator.objects import Object
 
 _SHOWN = 5
@@ -57,7 +58,7 @@ def share(inputs: Inputs, choice: Choice | None) -> Sharing:
     parts = [
         Part(desired=(Desired(obj=build_encoder_service(observed.owner, one)),), phase=Phase.FIRST) for one in led_to
     ]
-    parts += [_kept(inputs, one) for one in kept]
+    parts += [*(_kept(inputs, one) for one in kept), _unrecorded(inputs)]
     needed = (one for one in kept if one.key == now != following and not _answers(inputs, one))
     return Sharing(
         parts=tuple(parts),
@@ -70,6 +71,18 @@ def share(inputs: Inputs, choice: Choice | None) -> Sharing:
 def _held(inputs: Inputs) -> Iterator[Revision]:
     """The revisions whose artifacts are there."""
     return (one for one in inputs.observed.revisions if inputs.observed.holds(one.record, inputs.artifacts))
+
+
+def _unrecorded(inputs: Inputs) -> Part:
+    """What leads heads to pods of which no record tells, since it cannot be read or was lost: it serves on as it is."""
+    observed, name = inputs.observed, inputs.observed.owner.name
+    recorded = {one.digest for one in _held(inputs)}
+    asked = {digest for head in observed.heads for digest in head.asks} - recorded
+    keepers = {found for one in asked if observed.child(DEPLOYMENT, found := encoder_name(name, one))}
+    templates = [observed.deployment["spec"].get("template", {})] if observed.deployment else []
+    served = {said.digest for pod in (*templates, *observed.serving_pods) if (said := told(pod))} - recorded
+    led = keepers | {encoder_name(name, one) for one in served}
+    return Part(kept=frozenset({*((DEPLOYMENT, one) for one in keepers), *((SERVICE, one) for one in led)}))
 
 
 def _heads_of(inputs: Inputs, revision: Revision) -> list[str]:

@@ -47,6 +47,7 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
         "replicas": state.total if state else 0,
         "selector": ",".join(f"{name}={value}" for name, value in selector_labels(observed.owner).items()),
         "revisions": _revisions(assessment),
+        "encoder": observed.encoder,
         "usedBy": [head.name for head in observed.heads][:_USERS] or None,
     }
     status |= _answers(observed)
@@ -57,7 +58,7 @@ def _answers(observed: Observed) -> dict[str, Any]:
     """What answers requests, as ready pods tell by what they were started with; all None while none is ready."""
     served, service = observed.served, observed.child(SERVICE, observed.owner.name)
     if served is None:
-        return dict.fromkeys(("revision", "digest", "serverImage", "metric", "source", "encoder", "url", "example"))
+        return dict.fromkeys(("revision", "digest", "serverImage", "metric", "source", "url", "example"))
     evaluation = served.record.evaluation
     url = service_url(observed.owner.name, observed.owner.namespace, tls=_has_tls(service)) if service else None
     return {
@@ -66,7 +67,6 @@ def _answers(observed: Observed) -> dict[str, Any]:
         "serverImage": image_of(observed.all_answering[-1]),
         "metric": metric_text(evaluation.primary_metric) if evaluation else None,
         "source": served.record.source,
-        "encoder": served.record.encoder.model_dump(mode="json") if served.record.encoder else None,
         "url": url,
         "example": example_request(observed.owner, served.record, url, key=_asks_for_key(observed)) if url else None,
     }
@@ -95,7 +95,7 @@ def summarize_invalid(observed: Observed, problem: Problem, *, now: datetime) ->
     ]
     conditions = to_conditions(found, before=live.get("conditions", []), generation=observed.generation, now=now)
     changed = {"observedGeneration": observed.generation, "conditions": conditions, "stage": StageWord.FAILED.value}
-    status = {**live, **changed, **_answers(observed)}
+    status = {**live, **changed, **_answers(observed), "encoder": observed.encoder}
     return _status_object(observed, {name: value for name, value in status.items() if value is not None})
 
 

@@ -15,7 +15,7 @@ from modelservice.contract.digests import sha256
 from modelservice.contract.manifest import SharedEncoder
 from modelservice_operator.constants import LABEL_NAME, LABEL_STAGE, STAGE_KEEP
 from modelservice_operator.domain.names import canary_name, encoder_name
-from modelservice_operator.kinds import DEPLOYMENT, JOB, MODEL_SERVICE, POD, SERVICE
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE, POD, SERVICE
 from modelservice_operator.objects import Key, Kind, Object, Ref
 
 ENCODER, HEAD, OTHER = "minilm", "tickets", "mails"
@@ -357,6 +357,118 @@ def test_a_head_that_asks_another_encoder_by_now_is_answered_while_it_does() -> 
     world.looked(ENCODER)
     assert world.keeper(first) is None
     assert (world.of(ENCODER, "usedBy"), world.of(HEAD, "encoder")) == (None, None)
+
+
+@pytest.mark.parametrize("wanted", ["inside", "another"])
+def test_what_a_head_asks_is_kept_though_its_pods_are_not_ready_and_it_asks_for_another_model(wanted: str) -> None:
+    """With nothing but what it serves to tell of it, and a limit under which the encoder's record would go, too."""
+    world = Two()
+    first = _went_on(world, revisionHistoryLimit=1)
+    model = {"uri": "s3://models/minilm"} if wanted == "inside" else {"service": {"name": "mpnet"}}
+    world.told(HEAD, **{**head(), "model": {"encoder": model}})
+    with world.acts(HEAD):
+        world.roll_out(available=0)
+        world.settle()
+    assert world.of(HEAD, "revision") is None
+    world.looked(ENCODER)
+    assert _led_and_kept(world, first)
+    with world.acts(ENCODER):
+        assert sorted(record["revision"] for record in world.records()) == [1, 2]
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_what_pods_of_a_head_ask_is_kept_until_the_last_of_them_is_gone(ready: bool) -> None:
+    """Its Deployment has a model that asks nobody by now; the new pod is ready or not, the old one is not."""
+    world = Two()
+    first = _went_on(world)
+    world.told(HEAD, **{**head(), "model": {"encoder": {"uri": "s3://models/minilm"}}})
+    world.made(HEAD)
+    with world.acts(HEAD):
+        asking = next(pod for pod in world.all(POD) if f"--encoder={_url(first)}" in str(pod["spec"]))
+        unready = {"conditions": [{"type": "Ready", "status": "False"}], "phase": "Running"}
+        world.kube.store({**asking, "status": unready})
+        world.serving_pod(ready=ready)
+        world.settle()
+    assert world.of(HEAD, "encoder")["digest"] == first
+    world.looked(ENCODER)
+    assert _led_and_kept(world, first)
+    world.rolled(HEAD)
+    world.looked(ENCODER)
+    assert world.of(HEAD, "encoder") is None
+    assert world.keeper(first) is None
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_what_a_head_asks_is_kept_though_its_record_cannot_be_read(moves: bool) -> None:
+    """As after a downgrade; its status says what its pods ask, though it be asked to become something else."""
+    world = Two()
+    first = _went_on(world)
+    _of_a_newer_release(world, HEAD, number=1)
+    if moves:
+        world.told(HEAD, **{**head(), "model": {"encoder": {"uri": "s3://models/minilm"}}})
+    world.looked(HEAD)
+    world.looked(ENCODER)
+    assert world.said(HEAD, "RecordsReadable")[0] == "False"
+    assert world.of(HEAD, "encoder")["digest"] == first
+    assert _led_and_kept(world, first)
+
+
+def test_heads_are_led_to_an_encoder_whose_record_cannot_be_read_or_is_lost() -> None:
+    world = Two()
+    first = world.encodes()
+    world.told(HEAD, **head())
+    world.heads()
+    world.looked(ENCODER)
+    record = _of_a_newer_release(world, ENCODER, number=1)
+    world.looked(ENCODER)
+    assert world.named(SERVICE, encoder_name(ENCODER, first))
+    world.remove(record)
+    with world.acts(ENCODER):
+        world.reconcile()
+    assert world.named(SERVICE, encoder_name(ENCODER, first))
+
+
+def test_what_is_kept_for_heads_stays_though_its_record_cannot_be_read_and_goes_when_nobody_asks_it() -> None:
+    world = Two()
+    first = _went_on(world)
+    _of_a_newer_release(world, ENCODER, number=1)
+    world.looked(ENCODER)
+    assert world.said(ENCODER, "RecordsReadable")[0] == "False"
+    assert _led_and_kept(world, first)
+    world.heads()
+    world.looked(ENCODER)
+    assert world.keeper(first) is None
+    assert world.named(SERVICE, encoder_name(ENCODER, first)) is None
+
+
+def _went_on(world: Two, **spec: Any) -> str:
+    """An encoder that went on, and keeps what a head asks. Answers with the digest of that."""
+    first = world.encodes(**spec)
+    world.told(HEAD, **head())
+    world.heads()
+    world.told(ENCODER, **NEWER, **spec)
+    world.made(ENCODER)
+    world.keeper_answers(first)
+    world.looked(ENCODER)
+    world.rolled(ENCODER)
+    assert _led_and_kept(world, first)
+    return first
+
+
+def _led_and_kept(world: Two, digest: str) -> bool:
+    return bool(world.keeper(digest) and world.named(SERVICE, encoder_name(ENCODER, digest)))
+
+
+def _url(digest: str) -> str:
+    return f"http://{encoder_name(ENCODER, digest)}.{NAMESPACE}.svc"
+
+
+def _of_a_newer_release(world: Two, name: str, *, number: int) -> Ref:
+    """As if a newer release had written a record."""
+    with world.acts(name):
+        record = next(one for one in world.records() if one["revision"] == number)
+    world.kube.store({**record, "data": {**record["data"], "schemaVersion": "2.0"}})
+    return Ref(CONTROLLER_REVISION, NAMESPACE, record["metadata"]["name"])
 
 
 def test_an_encoder_that_becomes_something_else_is_kept_for_its_heads() -> None:
