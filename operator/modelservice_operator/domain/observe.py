@@ -164,6 +164,12 @@ class Observed:
         return record if record is not None and said is not None and record.digest == said.digest else None
 
     @property
+    def settled_digest(self) -> str | None:
+        """Digest of ``served``; None where that is a candidate, which nobody is to be made for yet."""
+        settled = self.served is not None and (bool(self.answering) or self.served.key == self.deployed_key)
+        return self.served.digest if self.served is not None and settled else None
+
+    @property
     def said_encoder(self) -> Object | None:
         """The encoder that our pods ask, as the status says it."""
         encoder: Object | None = self.service.get("status", {}).get("encoder")

@@ -63,7 +63,7 @@ def _answers(observed: Observed) -> dict[str, Any]:
     url = service_url(observed.owner.name, observed.owner.namespace, tls=_has_tls(service)) if service else None
     return {
         "revision": served.number or None,
-        "digest": served.digest,
+        "digest": observed.settled_digest,
         "serverImage": image_of(observed.all_answering[-1]),
         "metric": metric_text(evaluation.primary_metric) if evaluation else None,
         "source": served.record.source,

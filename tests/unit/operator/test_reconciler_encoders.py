@@ -276,6 +276,28 @@ def test_a_canary_of_an_encoder_begins_once_what_heads_ask_is_kept() -> None:
     assert world.said(ENCODER)[:2] == ("True", "Serving")
 
 
+def test_a_head_that_is_trained_goes_on_though_but_a_candidate_of_its_encoder_is_ready() -> None:
+    world = Two()
+    serving = {"rollout": {"canary": {"steps": [{"weight": 50, "holdSeconds": 600}]}}}
+    first = world.encodes(serving=serving)
+    world.told(HEAD, **head())
+    with world.acts(HEAD):
+        (job,) = world.running_jobs()
+    world.told(ENCODER, **NEWER, serving=serving)
+    world.made(ENCODER)
+    world.looked(ENCODER)
+    with world.acts(ENCODER):
+        world.roll_out(name=canary_name(ENCODER))
+        world.roll_out(available=0)
+        world.settle()
+    assert (world.of(ENCODER, "revision"), world.of(ENCODER, "digest")) == (2, None)
+    world.looked(HEAD)
+    assert world.said(HEAD, "EncoderReady")[:2] == ("False", "EncoderAway")
+    with world.acts(HEAD):
+        assert [one["metadata"]["name"] for one in world.running_jobs()] == [job["metadata"]["name"]]
+        assert f"http://{encoder_name(ENCODER, first)}." in world.order(job)["work"]["encoder"]
+
+
 def _heads_go_on(world: Two, first: str, second: str) -> None:
     """One head after the other trains again; meanwhile each asks what it was trained with."""
     world.looked(HEAD)
