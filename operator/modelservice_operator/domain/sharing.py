@@ -105,8 +105,19 @@ def _live(inputs: Inputs, revision: Revision) -> Object | None:
 
 
 def _answers(inputs: Inputs, revision: Revision) -> bool:
-    state = rollout(_live(inputs, revision))
+    live = _live(inputs, revision)
+    state = None if live is None or _is_stopped(inputs, live) else rollout(live)
     return state is not None and state.current and state.available >= state.desired
+
+
+def _is_stopped(inputs: Inputs, live: Object) -> bool:
+    """Whether somebody scaled what is kept for heads to nothing, while the encoder has pods."""
+    return live["spec"].get("replicas") == 0 < _replicas(inputs)
+
+
+def _replicas(inputs: Inputs) -> int:
+    state = rollout(inputs.observed.deployment)
+    return state.desired if state is not None else inputs.spec.serving.replicas
 
 
 def _keeper(inputs: Inputs, revision: Revision) -> Object:
@@ -120,16 +131,15 @@ def _keeper(inputs: Inputs, revision: Revision) -> Object:
         history=history_of(revision, observed.revisions),
         stage=STAGE_KEEP,
     )
-    serving, state = inputs.spec.serving, rollout(observed.deployment)
-    replicas = state.desired if state is not None else serving.replicas
-    return build_keeper(observed.owner, revision, template, replicas=replicas)
+    return build_keeper(observed.owner, revision, template, replicas=_replicas(inputs))
 
 
 def _kept(inputs: Inputs, revision: Revision) -> Part:
-    """Pods that are made once, and stay as they were made: a change would only restart what is about to go."""
-    if (live := _live(inputs, revision)) is not None:
-        return Part(kept=frozenset({(DEPLOYMENT, live["metadata"]["name"])}))
-    return Part(desired=(Desired(obj=_keeper(inputs, revision), immutable=True),))
+    """Pods that stay as they were made, while there are any: a change would only restart what is about to go."""
+    live = _live(inputs, revision)
+    if live is None or _is_stopped(inputs, live):
+        return Part(desired=(Desired(obj=_keeper(inputs, revision)),))
+    return Part(kept=frozenset({(DEPLOYMENT, live["metadata"]["name"])}))
 
 
 def _waits(inputs: Inputs, revision: Revision) -> str:

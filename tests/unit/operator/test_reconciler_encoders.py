@@ -381,6 +381,32 @@ def test_a_head_that_asks_another_encoder_by_now_is_answered_while_it_does() -> 
     assert (world.of(ENCODER, "usedBy"), world.of(HEAD, "encoder")) == (None, None)
 
 
+def test_what_is_kept_for_heads_and_scaled_to_nothing_is_started_again_before_the_encoder_goes_on() -> None:
+    world = Two()
+    first = world.encodes()
+    world.told(HEAD, **head())
+    world.heads()
+    world.told(ENCODER, **NEWER)
+    world.made(ENCODER)
+    keeper = world.keeper(first)
+    assert keeper is not None
+    numbers = {"replicas": 0, "observedGeneration": keeper["metadata"]["generation"] + 1}
+    world.kube.store({**keeper, "spec": {**keeper["spec"], "replicas": 0}, "status": numbers})
+    world.looked(ENCODER)
+    keeper = world.keeper(first)
+    assert keeper is not None
+    assert keeper["spec"]["replicas"] == 1
+    with world.acts(ENCODER):
+        assert f"--digest={first}" in arguments(world.one(DEPLOYMENT)), "it waits"
+    world.keeper_answers(first)
+    world.looked(ENCODER)
+    with world.acts(ENCODER):
+        assert f"--digest={first}" not in arguments(world.one(DEPLOYMENT))
+    kept = world.keeper(first)
+    assert kept is not None
+    assert kept["metadata"]["generation"] == keeper["metadata"]["generation"], "nothing more is written"
+
+
 @pytest.mark.parametrize("wanted", ["inside", "another"])
 def test_what_a_head_asks_is_kept_though_its_pods_are_not_ready_and_it_asks_for_another_model(wanted: str) -> None:
     """With nothing but what it serves to tell of it, and a limit under which the encoder's record would go, too."""
