@@ -181,7 +181,9 @@ class ModelServiceStatus(Tolerant):
     data_digest: Sha256 | None = Field(default=None, description="sha256 of the data that the spec points at.")
     revision: int | None = Field(default=None, ge=1, description="Number of the revision that answers requests.")
     last_revision: int | None = Field(default=None, ge=1, description="Highest number of a revision so far.")
-    digest: Sha256 | None = Field(default=None, description="sha256 of the artifact that answers requests.")
+    digest: Sha256 | None = Field(
+        default=None, description="sha256 of the artifact that answers requests, left out for a candidate."
+    )
     server_image: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
         default=None, description="Image of the server that answers requests."
     )
@@ -192,7 +194,8 @@ class ModelServiceStatus(Tolerant):
         default=None, description="Where what answers requests was fetched from, if it was trained elsewhere."
     )
     encoder: EncoderStatus | None = Field(
-        default=None, description="What the head that answers requests asks for the numbers of texts or images."
+        default=None,
+        description="What the pods of a head ask for the numbers of texts or images; of several that of the oldest.",
     )
     used_by: Annotated[tuple[ShortText, ...], Field(max_length=64)] = Field(
         default=(),
