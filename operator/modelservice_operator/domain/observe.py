@@ -336,8 +336,9 @@ def observe_head(service: Object, children: Children, *, encoder: str) -> Head:
     records, _, _ = _records(observed.owner, [one for one in objects if observed.owner.owns(one)])
     read = [revision for revision in records if revision.key in keys]
     asked = {(one.name, one.digest) for revision in read if (one := revision.record.encoder) is not None}
-    if keys - {revision.key for revision in read} and (said := observed.said_encoder) is not None:
-        asked.add((said["name"], said["digest"]))
+    before = observed.said_encoder
+    if before is not None and keys - {revision.key for revision in read}:
+        asked.add((before["name"], before["digest"]))
     return Head(name=observed.owner.name, asks=frozenset(digest for name, digest in asked if name == encoder))
 
 

@@ -112,7 +112,8 @@ def _answers(inputs: Inputs, revision: Revision) -> bool:
 
 def _is_stopped(inputs: Inputs, live: Object) -> bool:
     """Whether somebody scaled what is kept for heads to nothing, while the encoder has pods."""
-    return live["spec"].get("replicas") == 0 < _replicas(inputs)
+    state = rollout(live)
+    return state is not None and state.desired == 0 < _replicas(inputs)
 
 
 def _replicas(inputs: Inputs) -> int:
