@@ -54,6 +54,13 @@ def later(world: World, seconds: int) -> None:
     world.settle()
 
 
+def changed_by_hand(world: World) -> None:
+    """Somebody gives the Deployment that serves another image."""
+    changed = world.deployment()
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = "mine"
+    world.kube.store(changed)
+
+
 def stays(world: World) -> None:
     """Nothing is written any more, by this operator or the next one."""
     for _ in range(2):

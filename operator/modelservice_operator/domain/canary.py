@@ -15,6 +15,7 @@ from modelservice_operator.domain.judging import is_judged, serving_pods, tried_
 from modelservice_operator.domain.last_good import (
     Choice,
     as_it_is,
+    as_it_was,
     began,
     failure_of,
     last_good,
@@ -138,10 +139,22 @@ def _stable(inputs: Inputs, wanted: Choice, current: Revision | None, *, under_w
     found = as_it_is(observed, current) if observed.deployment is not None and current is not None else None
     if found is not None and (found.variant != wanted.variant or is_deployed(found.stored, observed)):
         return found
+    if not under_way:
+        return found
     last = _served_last(observed)
-    handed_over = last is not None and last.key == wanted.revision.key and last.turn > last.number
-    lost = last_good(inputs, wanted) if under_way and not handed_over else None
+    before = as_it_was(observed, last) if last is not None and last.key == wanted.revision.key else None
+    if before is not None and before.variant != wanted.variant:
+        return before
+    if before is not None and _is_handed_over(before):
+        return found
+    lost = last_good(inputs, wanted)
     return replace(lost, held=True) if lost else found
+
+
+def _is_handed_over(before: Choice) -> bool:
+    """Whether the steps of what was rolled out last are over, rather than its record new and without a turn yet."""
+    revision = before.revision
+    return revision.turn > revision.number or before.stored != revision.record.serving
 
 
 def _may_begin(observed: Observed, stable: Choice, wanted: Choice) -> bool:

@@ -16,7 +16,7 @@ from modelservice_operator.domain.judging import judge
 from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.rollout import is_deployed, newest_pods
-from modelservice_operator.domain.template import choose_template, paced, stored_templates
+from modelservice_operator.domain.template import choose_template, paced, rolled_out
 from modelservice_operator.domain.verdict import canary_failure, rollout_failure
 
 _WORDS = 512
@@ -51,7 +51,8 @@ def choose(inputs: Inputs, asked: Revision, *, known: bool) -> Choice:
         asked: what is to serve, with its number.
         known: whether a model of what spec and data ask for is there; else ``asked`` serves meanwhile.
     """
-    observed, pinned = inputs.observed, inputs.spec.serving.pin_revision is not None
+    observed, serving = inputs.observed, inputs.spec.serving
+    pinned = serving.pin_revision is not None
     if not (known or pinned) and any(one.document.failed for one in observed.templates):
         kept = as_it_is(observed, asked)
         if kept is not None:
@@ -60,7 +61,8 @@ def choose(inputs: Inputs, asked: Revision, *, known: bool) -> Choice:
     choice = Choice(revision=asked, stored=stored, waits=waits)
     if pinned:
         return choice  # a person knows better
-    failed = _failed_before(observed, choice.variant) or _fails(inputs, choice)
+    # While rollouts are paused nothing is taken back, so nothing is judged.
+    failed = _failed_before(observed, choice.variant) or (None if serving.paused else _fails(inputs, choice))
     good = last_good(inputs, choice) if failed else None
     if good is None:
         return choice
@@ -74,7 +76,8 @@ def hold(inputs: Inputs, current: Revision | None) -> Choice | None:
         return None
     if inputs.observed.deployment is not None:
         return as_it_is(inputs.observed, current)
-    return Choice(revision=current, stored=choose_template(inputs, current).stored, held=True)
+    was = as_it_was(inputs.observed, current)
+    return was or Choice(revision=current, stored=choose_template(inputs, current).stored, held=True)
 
 
 def what_differs(one: Choice, other: Choice) -> str:
@@ -128,18 +131,20 @@ def as_it_is(observed: Observed, asked: Revision) -> Choice | None:
     """What is deployed, with the template that it has, or had before somebody changed it."""
     if observed.deployed_key != asked.key:
         return None
-    choices = list(_choices(observed, asked))
-    deployed = (one for one in choices if is_deployed(one.stored, observed))
-    found = next(deployed, next(iter(choices), None))
+    deployed = (one for one in _choices(observed, asked) if is_deployed(one.stored, observed))
+    found = next(deployed, None)
+    return replace(found, held=True) if found else as_it_was(observed, asked)
+
+
+def as_it_was(observed: Observed, revision: Revision) -> Choice | None:
+    """A revision with the template that was rolled out last of it; None where none was, or none is known to work."""
+    found = next(_choices(observed, revision), None)
     return replace(found, held=True) if found else None
 
 
 def _choices(observed: Observed, revision: Revision) -> Iterator[Choice]:
-    """A revision with each template that is stored for it and did not fail, the newest first."""
-    for stored in stored_templates(observed, revision.record):
-        choice = Choice(revision=revision, stored=stored)
-        if failure_of(observed, choice.variant) is None:
-            yield choice
+    """A revision with each template that was rolled out of it and did not fail, the newest first."""
+    return (Choice(revision=revision, stored=stored) for stored in rolled_out(observed, revision.record))
 
 
 def last_good(inputs: Inputs, bad: Choice) -> Choice | None:

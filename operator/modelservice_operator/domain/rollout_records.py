@@ -16,6 +16,7 @@ def written(observed: Observed, choice: Choice) -> Iterator[Desired]:
     """What is to be there before the Deployment changes, in this order."""
     yield from _failure(observed, choice)
     yield from _record(observed, choice.revision, choice.stored)
+    yield from _template(observed, choice.revision, choice.stored)
 
 
 def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterator[str]:
@@ -39,7 +40,10 @@ def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterato
 
 
 def tried(observed: Observed, trial: Trial) -> Iterator[Desired]:
-    """What is to be there before a canary has the pods of its step: that it began first, since all else follows."""
+    """What is to be there before a canary has the pods of its step: that it began first, since all else follows.
+
+    Its template lies in the document of its step alone, until it is rolled out.
+    """
     key, stored = trial.candidate.revision.key, trial.candidate.stored
     number = trial.begun.number if trial.begun else _next_template(observed)
     yield Desired(obj=build_template(observed.owner, key, stored, number=number, canary=trial.number), immutable=True)
@@ -57,12 +61,16 @@ def _failure(observed: Observed, choice: Choice) -> Iterator[Desired]:
 
 
 def _record(observed: Observed, revision: Revision, stored: StoredTemplate) -> Iterator[Desired]:
-    """A record that is new, or gets its number or another turn to serve; and a template that it does not hold."""
+    """A record that is new, or gets its number or another turn to serve."""
     if revision.obj is None:
         record = revision.record.model_copy(update={"serving": stored})
         yield Desired(obj=build_record(observed.owner, replace(revision, record=record)), immutable=True)
     elif numbered(revision.obj) != (revision.number, revision.turn):
         yield Desired(obj=build_record(observed.owner, revision))
+
+
+def _template(observed: Observed, revision: Revision, stored: StoredTemplate) -> Iterator[Desired]:
+    """A template that is rolled out, where the record does not hold it."""
     if revision.obj is not None and stored != revision.record.serving:
         # Stored before it is applied, so that the next pass, or a newer operator, serves the same.
         known = next((one for one in observed.templates if _stores(one, revision.key, stored)), None)

@@ -74,6 +74,15 @@ def stored_templates(observed: Observed, record: StageRecord) -> Iterator[Stored
         yield record.serving
 
 
+def rolled_out(observed: Observed, record: StageRecord) -> Iterator[StoredTemplate]:
+    """Those of them that were rolled out, the newest first: neither what a canary only tries, nor what failed."""
+    documents = [one.document for one in reversed(observed.templates) if one.document.key == record.key]
+    failed = {one.serving.inputs for one in documents if one.failed is not None}
+    plain = [one.serving for one in documents if one.failed is None and one.canary is None]
+    recorded = [record.serving] if record.serving is not None else []
+    yield from (one for one in (*plain, *recorded) if one.inputs not in failed)
+
+
 def _fit(observed: Observed, record: StageRecord) -> list[StoredTemplate]:
     """Stored templates that are not known to fail: the deployed one, then the others, the newest first."""
     documents = (one.document for one in observed.templates)

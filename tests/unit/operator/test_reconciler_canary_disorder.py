@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from tests.support.canaries import (
+    BAD,
     CANARY,
     SERVING,
     after,
     begun,
     canary_of,
+    changed_by_hand,
     crashes,
     key_of,
     later,
@@ -63,6 +65,76 @@ def test_in_mid_canary_what_serves_is_put_back_as_it_was() -> None:
         world.settle()
         assert (key_of(world.deployment()), key_of(canary_of(world))) == (old, new)
     assert world.deployment()["spec"] == stable
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("lost", [False, True])
+def test_in_mid_canary_of_other_settings_what_serves_is_put_back_without_them(number: int, *, lost: bool) -> None:
+    world, training = _served(number)
+    stable = copy.deepcopy(world.deployment()["spec"])
+    world.service(**training, serving=BAD)
+    world.settle()
+    assert message(world).startswith("Canary 1/2")
+    if lost:
+        world.remove(Ref(DEPLOYMENT, NAMESPACE, "churn"))
+        world.collect_garbage()
+    else:
+        changed_by_hand(world)
+    world.settle()
+    assert (world.deployment()["spec"], key_of(canary_of(world))) == (stable, key_of(world.deployment()))
+
+
+def test_what_serves_is_put_back_without_settings_whose_canary_ended() -> None:
+    world = World()
+    old = world.serve(serving=SERVING)
+    stable = copy.deepcopy(world.deployment()["spec"])
+    world.service(serving=BAD)
+    world.settle()
+    world.service(training={"epochs": 3}, serving=BAD)
+    new = world.run_stages()
+    assert (key_of(world.deployment()), key_of(canary_of(world))) == (old, new)
+    changed_by_hand(world)
+    world.settle()
+    assert world.deployment()["spec"] == stable
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_settings_whose_steps_are_over_come_back_in_their_rollout(number: int) -> None:
+    world, training = _served(number)
+    world.service(**training, serving=BAD)
+    world.settle()
+    after(world, 60)
+    after(world, 120)
+    assert _image_with_settings(world) == "server:1"
+    changed_by_hand(world)
+    world.reconcile()
+    assert _image_with_settings(world) == "server:1"
+    world.remove(Ref(DEPLOYMENT, NAMESPACE, "churn"))
+    world.collect_garbage()
+    world.reconcile()
+    assert _image_with_settings(world) == "server:1"
+
+
+def _image_with_settings(world: World) -> str | None:
+    """The image of what serves; None where its pods have not the settings that a canary tried."""
+    container = world.deployment()["spec"]["template"]["spec"]["containers"][0]
+    image: str = container["image"]
+    return image if BAD["env"][0] in container["env"] else None
+
+
+def _served(number: int) -> tuple[World, dict[str, Any]]:
+    """A world in which revision 1, or revision 2 after a canary, serves; and what it was trained with."""
+    if number == 1:
+        world = World()
+        world.serve(serving=SERVING)
+        return world, {}
+    world, _, new = begun()
+    after(world, 60)
+    after(world, 120)
+    world.roll_out()
+    world.settle()
+    assert (key_of(world.deployment()), canary_of(world)) == (new, None)
+    return world, {"training": {"epochs": 3}}
 
 
 def test_it_stays_while_nobody_knows_what_is_asked_for_and_goes_on_where_it_was() -> None:

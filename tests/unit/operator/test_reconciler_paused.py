@@ -4,8 +4,11 @@ import copy
 from typing import Any
 
 import pytest
+from tests.support.canaries import BAD, CANARY, SERVING, begun, canary_of, changed_by_hand, crashes
 from tests.support.world import NAMESPACE, World, success
+from tests.unit.operator.test_reconciler_last_good import crashing, deployed_key, surge
 
+from modelservice_operator.domain.verdict import RESTARTS
 from modelservice_operator.kinds import DEPLOYMENT, SERVICE
 from modelservice_operator.objects import Ref
 
@@ -127,3 +130,62 @@ def test_what_somebody_changes_by_hand_is_put_back() -> None:
     world.kube.store(changed)
     world.settle()
     assert deployment(world) == before
+
+
+def test_a_deployment_that_is_lost_comes_back_without_the_settings_that_wait() -> None:
+    world = World()
+    world.serve()
+    before = deployment(world)
+    world.service(serving=PAUSED | {"env": [{"name": "PORT", "value": "none"}]})
+    world.settle()
+    world.remove(Ref(DEPLOYMENT, NAMESPACE, "churn"))
+    world.collect_garbage()
+    world.settle()
+    assert deployment(world) == before
+
+
+@pytest.mark.parametrize("training", [{}, {"training": {"epochs": 3}}])
+def test_what_somebody_changes_by_hand_is_put_back_without_what_a_canary_tries(training: dict[str, Any]) -> None:
+    world = World()
+    world.serve(serving=SERVING)
+    before = copy.deepcopy(world.deployment()["spec"])
+    world.service(serving=BAD)
+    world.settle()
+    assert canary_of(world) is not None
+    world.service(**training, serving=BAD | PAUSED)
+    world.settle()
+    changed_by_hand(world)
+    world.settle()
+    assert copy.deepcopy(world.deployment()["spec"]) == before
+
+
+def test_a_canary_that_crashes_is_not_said_to_be_taken_back_before_it_is() -> None:
+    world, _, _ = begun()
+    world.roll_out(name=CANARY)
+    world.service(training={"epochs": 3}, serving=SERVING | PAUSED)
+    world.settle()
+    crashes(world)
+    said = world.condition("Ready")["message"]
+    assert (canary_of(world) is None, world.condition("Stalled")["status"]) == (False, "False")
+    assert ("PORT is no number" in said, "taken back" in said) == (True, False)
+    world.service(training={"epochs": 3}, serving=SERVING)
+    world.settle()
+    assert (canary_of(world), world.ready()[1]) == (None, "RolledBack")
+
+
+def test_a_rollout_that_crashes_is_not_said_to_be_taken_back_before_it_is() -> None:
+    world = World()
+    first = world.serve()
+    world.service(training={"epochs": 3})
+    second = world.run_stages()
+    world.service(training={"epochs": 3}, serving=PAUSED)
+    world.settle()
+    surge(world, **crashing(RESTARTS))
+    assert (deployed_key(world), world.ready()) == (second, ("False", "CrashLoopBackOff"))
+    assert "taken back" not in world.condition("Ready")["message"]
+    world.service(training={"epochs": 3})
+    world.settle()
+    assert (deployed_key(world), world.ready()[1]) == (first, "RolledBack")
+    world.service(training={"epochs": 3}, serving=PAUSED)
+    world.settle()
+    assert world.ready()[1] == "RolledBack", "what was taken back before is said"
