@@ -7,10 +7,15 @@ from modelservice.contract.keys import short_hash
 from modelservice.contract.server_flags import ENGINE, ENGINES
 from modelservice.contract.serving import Engine
 from modelservice_operator.constants import ANNOTATION_INPUTS
-from modelservice_operator.domain.builders.serving import build_serving_template, choose_engine, serving_inputs
+from modelservice_operator.domain.builders.serving import (
+    build_serving_template,
+    choose_engine,
+    server_image,
+    serving_inputs,
+)
 from modelservice_operator.domain.history import history_of
 from modelservice_operator.domain.inputs import Inputs
-from modelservice_operator.domain.observe import Observed, arguments_of, image_of
+from modelservice_operator.domain.observe import Observed, Told, arguments_of, image_of, told
 from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
 from modelservice_operator.domain.rollout import (
     is_deployed,
@@ -41,7 +46,8 @@ def choose_template(inputs: Inputs, revision: Revision) -> Chosen:
     """
     spec, observed, record = inputs.spec, inputs.observed, revision.record
     asked = serving_inputs(spec, inputs.settings, record)
-    fit = [] if _fails_to_start(observed, record) else _fit(observed, record)
+    lost = _fails_to_start(observed, record) or _lacks_image(inputs, record)
+    fit = [] if lost else _fit(observed, record)
     kept, waits = next((one for one in fit if one.asked == asked), None), False
     if kept is None or spec.serving.follows_operator:
         built = _build(inputs, revision, kept=[] if spec.serving.follows_operator else fit)
@@ -90,9 +96,27 @@ def _fit(observed: Observed, record: StageRecord) -> list[StoredTemplate]:
     found = [
         one
         for one in stored_templates(observed, record)
-        if one.inputs not in failed and _image(one) not in observed.missing_images
+        if one.inputs not in failed and (_image(one) not in observed.missing_images or is_deployed(one, observed))
     ]
     return sorted(found, key=lambda one: not is_deployed(one, observed)) if len(found) > 1 else found
+
+
+def _lacks_image(inputs: Inputs, record: StageRecord) -> bool:
+    """Whether the pods that are deployed wait for their image in vain, so that the one of this operator may mend it.
+
+    Not while some of them answer; nor where that is the image which they wait for: there is nothing else to try.
+    """
+    observed = inputs.observed
+    without = (one for one in stored_templates(observed, record) if _image(one) in observed.missing_images)
+    deployed = next((one for one in without if is_deployed(one, observed)), None)
+    if deployed is None or _origin(deployed.template) in map(_origin, observed.answering):
+        return False
+    return _image(deployed) != server_image(_engine(deployed) or Engine.ONNX, inputs.settings)
+
+
+def _origin(pod: Object) -> tuple[Told | None, str | None, str | None]:
+    """What a pod, or a pod template, serves, with which image, and what that was built from."""
+    return told(pod), image_of(pod), (pod["metadata"].get("annotations") or {}).get(ANNOTATION_INPUTS)
 
 
 def _fails_to_start(observed: Observed, record: StageRecord) -> bool:
@@ -112,16 +136,17 @@ def _build(inputs: Inputs, revision: Revision, *, kept: list[StoredTemplate]) ->
     """A new template, with the server's image of the newest one of those that are ``kept``, where one is the same."""
     observed, record = inputs.observed, revision.record
     # Told once: what is pruned later is to restart nothing, and what starts least of all.
-    told = next((one.history for one in stored_templates(observed, record) if one.history is not None), None)
+    known = next((one.history for one in stored_templates(observed, record) if one.history is not None), None)
     engine = choose_engine(inputs.spec.serving, record)
+    images = (_image(one) for one in kept if _engine(one) == engine)
     return build_serving_template(
         observed.owner,
         inputs.spec,
         inputs.settings,
         revision,
         observed.children,
-        history=history_of(revision, observed.revisions) if told is None else told,
-        image=next((_image(one) for one in kept if _engine(one) == engine), None),
+        history=history_of(revision, observed.revisions) if known is None else known,
+        image=next((one for one in images if one not in observed.missing_images), None),
     )
 
 

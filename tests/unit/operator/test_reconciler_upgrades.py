@@ -4,12 +4,12 @@ import copy
 from typing import Any
 
 import pytest
-from tests.support.world import NAMESPACE, World
+from tests.support.world import NAMESPACE, World, without_image
 
 from modelservice_operator.domain.builders.pods import build_pod
 from modelservice_operator.domain.rollout import AVAILABLE, EXCEEDED
 from modelservice_operator.domain.verdict import RESTARTS
-from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE, POD
 from modelservice_operator.machinery.errors import Forbidden
 from modelservice_operator.machinery.turns import TURN_SECONDS
 from modelservice_operator.objects import Object, Ref
@@ -112,6 +112,42 @@ def test_what_came_to_serve_keeps_them_while_a_whole_cluster_starts_again() -> N
     world.restart_operator(**NEWER)
     world.settle()
     assert pods(world) == before
+
+
+def test_one_pod_that_cannot_pull_for_a_moment_changes_no_image_while_others_answer() -> None:
+    world = World()
+    world.serve(serving={"replicas": 3})
+    world.restart_operator(**NEWER)
+    world.roll_out(available=2)
+    world.serving_pod(ready=False, suffix="2", **without_image("server:1"))
+    world.settle()
+    assert image(world) == "server:1"
+    world.service(serving={"replicas": 3, **LARGER})
+    world.settle()
+    assert image(world) == "server:2", "new pods may take the image that can be pulled"
+
+
+def test_a_registry_that_is_away_after_an_upgrade_changes_the_image_once() -> None:
+    world = served()
+    world.restart_operator(**NEWER)
+    world.settle()
+    seen = [image(world)]
+    for _ in range(6):
+        for ref in [ref for ref, obj in world.kube.objects.items() if ref.kind == POD and is_of_serving(obj)]:
+            del world.kube.objects[ref]
+        world.serving_pod(ready=False, **without_image(image(world)))
+        world.settle()
+        world.clock.seconds += 60
+        seen.append(image(world))
+    assert seen == ["server:1", *["server:2"] * 6]
+    assert world.ready()[1] == "ErrImagePull"
+    world.restart_operator(server_image="server:3")
+    world.settle()
+    assert image(world) == "server:3"
+
+
+def is_of_serving(pod: Object) -> bool:
+    return bool(pod["metadata"]["labels"]["modelservice.dev/stage"] == "serve")
 
 
 def test_other_settings_are_rolled_out_on_the_pinned_image() -> None:
