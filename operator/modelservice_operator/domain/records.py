@@ -16,19 +16,28 @@ from modelservice_operator.objects import Object
 _LARGE = 1e9
 
 
+class Opened(Tolerant):
+    """The Secrets that pods open a recorded artifact with: with which they read it, and with which they decrypt it."""
+
+    secret_name: str | None = None
+    encryption_secret: str | None = None
+
+
 class StoredTemplate(Tolerant):
     """A pod template and the hash of the serving inputs that it was built from.
 
     While the inputs stay the same, this template is served whatever a newer operator would build: an upgrade of the
     operator restarts no model. ``recreate``: its pods start once the old ones ended, whose GPUs they need. ``history``
     is what its pods are told of revisions, the same in each later template of the same revision. Of a template that
-    follows the operator, ``inputs`` goes on with a point and the hash of what the operator made of them.
+    follows the operator, ``inputs`` goes on with a point and the hash of what the operator made of them. ``opened`` is
+    there where its pods open the artifact with other Secrets than the recorded ones.
     """
 
     inputs: str
     template: dict[str, Any]
     recreate: bool | None = None
     history: History | None = None
+    opened: Opened | None = None
 
     @property
     def asked(self) -> str:
@@ -48,6 +57,10 @@ class ArtifactReference(Tolerant):
     format: str = ARTIFACT_FORMAT
     secret_name: str | None = None
     encryption_secret: str | None = None
+
+    def opened_with(self, secrets: Opened) -> "ArtifactReference":
+        """The same artifact, opened with other Secrets."""
+        return self.model_copy(update=secrets.model_dump(by_alias=False))
 
 
 class StageRecord(Document):
@@ -98,6 +111,11 @@ class ServingTemplate(Document):
     serving: StoredTemplate
     failed: str | None = None
     canary: int | None = None
+
+    @property
+    def is_rolled_out(self) -> bool:
+        """Whether it was written down to be rolled out, rather than as a step of a canary or as what failed."""
+        return self.failed is None and self.canary is None
 
 
 class ComparedArtifact(Tolerant):

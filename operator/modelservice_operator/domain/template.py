@@ -1,12 +1,14 @@
 """Which pod template a revision is served with, and whether a newer operator's takes its place."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from modelservice.contract.keys import short_hash
 from modelservice.contract.server_flags import ENGINE, ENGINES
 from modelservice.contract.serving import Engine
 from modelservice_operator.constants import ANNOTATION_INPUTS
+from modelservice_operator.domain.builders.encryption import secret_of
 from modelservice_operator.domain.builders.serving import (
     build_serving_template,
     choose_engine,
@@ -16,7 +18,7 @@ from modelservice_operator.domain.builders.serving import (
 from modelservice_operator.domain.history import history_of
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.observe import Observed, Told, arguments_of, image_of, told
-from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
+from modelservice_operator.domain.records import Opened, Revision, StageRecord, StoredTemplate
 from modelservice_operator.domain.rollout import (
     is_deployed,
     is_overdue,
@@ -25,6 +27,7 @@ from modelservice_operator.domain.rollout import (
     rollout,
     was_complete,
 )
+from modelservice_operator.domain.stores import location_of
 from modelservice_operator.domain.verdict import loops
 from modelservice_operator.objects import Object
 
@@ -44,15 +47,17 @@ def choose_template(inputs: Inputs, revision: Revision) -> Chosen:
     FollowOperator: what this operator builds. What never came to serve and fails, or waits for an image that is
     missing, has nothing to lose: it gets the newest template at once, which may mend it.
     """
-    spec, observed, record = inputs.spec, inputs.observed, revision.record
+    spec, observed = inputs.spec, inputs.observed
+    record = _opened(observed, revision.record)
     asked = serving_inputs(spec, inputs.settings, record)
     lost = _fails_to_start(observed, record) or _lacks_image(inputs, record)
     fit = [] if lost else _fit(observed, record)
     kept, waits = next((one for one in fit if one.asked == asked), None), False
     if kept is None or spec.serving.follows_operator:
-        built = _build(inputs, revision, kept=[] if spec.serving.follows_operator else fit)
+        built = _build(inputs, replace(revision, record=record), kept=[] if spec.serving.follows_operator else fit)
         if spec.serving.follows_operator:
             built = _of_this_operator(built)
+        built = _opening(built, inputs, record, recorded=revision.record)
         if kept is None or not _alike(kept, built):
             waits = kept is not None and not (inputs.may_follow or _is_begun(observed, record, built))
             kept = kept if waits and kept is not None else built
@@ -84,7 +89,7 @@ def rolled_out(observed: Observed, record: StageRecord) -> Iterator[StoredTempla
     """Those of them that were rolled out, the newest first: neither what a canary only tries, nor what failed."""
     documents = [one.document for one in reversed(observed.templates) if one.document.key == record.key]
     failed = {one.serving.inputs for one in documents if one.failed is not None}
-    plain = [one.serving for one in documents if one.failed is None and one.canary is None]
+    plain = [one.serving for one in documents if one.is_rolled_out]
     recorded = [record.serving] if record.serving is not None else []
     yield from (one for one in (*plain, *recorded) if one.inputs not in failed)
 
@@ -99,6 +104,27 @@ def _fit(observed: Observed, record: StageRecord) -> list[StoredTemplate]:
         if one.inputs not in failed and (_image(one) not in observed.missing_images or is_deployed(one, observed))
     ]
     return sorted(found, key=lambda one: not is_deployed(one, observed)) if len(found) > 1 else found
+
+
+def _opened(observed: Observed, record: StageRecord) -> StageRecord:
+    """The record with the Secrets that its artifact was opened with last; those of before may be gone."""
+    found = list(rolled_out(observed, record))
+    if all(one.opened is None for one in found):
+        return record
+    last = next((one for one in found if is_deployed(one, observed)), found[0])
+    return (
+        record
+        if last.opened is None
+        else record.model_copy(update={"artifact": record.artifact.opened_with(last.opened)})
+    )
+
+
+def _opening(built: StoredTemplate, inputs: Inputs, record: StageRecord, *, recorded: StageRecord) -> StoredTemplate:
+    """The template with the Secrets that its pods open the artifact with, where others are recorded."""
+    _, location = location_of(record, inputs.artifacts)
+    opened = Opened(secret_name=location.secret, encryption_secret=secret_of(record.artifact, inputs.artifacts))
+    same = recorded.artifact.opened_with(opened) == recorded.artifact
+    return built if same else built.model_copy(update={"opened": opened})
 
 
 def _lacks_image(inputs: Inputs, record: StageRecord) -> bool:

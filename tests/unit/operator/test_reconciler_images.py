@@ -137,7 +137,7 @@ def test_another_secret_rolls_and_another_place_does_not() -> None:
     world.settle()
     deployment = world.one(DEPLOYMENT)
     assert volumes(deployment, "artifacts")[0]["image"]["reference"] == f"{PLACE}@{image_digest(key)}"
-    assert pod(deployment)["imagePullSecrets"] == [{"name": "pull"}], "that of its time"
+    assert pod(deployment)["imagePullSecrets"] == [{"name": "rotated"}], "what serves stays as it is"
     assert len(world.all(JOB)) == 1
 
 

@@ -84,6 +84,30 @@ def test_a_new_secret_rolls_the_pods_and_trains_nothing() -> None:
     assert len(world.all(JOB)) == 1
 
 
+@pytest.mark.parametrize("after", [None, {"uri": "s3://elsewhere", "secretRef": {"name": "third"}}])
+def test_a_secret_that_was_exchanged_stays_so_where_the_store_changes(after: Object | None) -> None:
+    world = World()
+    world.serve(artifacts=S3)
+    world.service(artifacts=S3 | {"secretRef": {"name": "rotated"}})
+    world.settle()
+    world.roll_out()
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    said = {"artifacts": after} if after else {}
+    world.service(**said)
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template
+    world.restart_operator()
+    world.service(**said, serving={"env": [{"name": "A", "value": "1"}]})
+    world.settle()
+    assert container(world.one(DEPLOYMENT))["envFrom"] == [{"secretRef": {"name": "rotated"}}], "other settings too"
+    world.service(artifacts=S3)
+    world.settle()
+    assert container(world.one(DEPLOYMENT))["envFrom"] == [{"secretRef": {"name": "bucket"}}], "the spec says it again"
+    world.service(**said)
+    world.settle()
+    assert container(world.one(DEPLOYMENT))["envFrom"] == [{"secretRef": {"name": "bucket"}}]
+
+
 @pytest.mark.parametrize(("before", "after"), [(S3, None), (None, S3), (S3, {"uri": "az://elsewhere"})])
 def test_another_store_is_for_later_revisions_and_what_serves_stays_where_it_is(
     before: Object | None, after: Object | None
@@ -152,6 +176,11 @@ def test_another_key_of_the_secret_restarts_nothing_and_another_secret_rolls() -
     world.settle()
     assert keys_of(world.one(DEPLOYMENT))[0] == "others"
     assert len(world.all(JOB)) == 1
+    world.roll_out()
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    world.service(artifacts=S3)
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template, "without encryption for later ones"
 
 
 def test_a_cache_rolls_what_is_downloaded_and_nothing_else() -> None:
