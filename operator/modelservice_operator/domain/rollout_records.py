@@ -26,6 +26,7 @@ def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterato
     """
     if not observed.templates:
         return
+    yield from _own_templates(observed)
     state = rollout(observed.deployment)
     done = state is not None and state.complete and is_deployed(choice.stored, observed)
     if choice.instead_of is None and not choice.held and done and observed.deployed_key == choice.revision.key:
@@ -37,6 +38,16 @@ def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterato
     others = [one for one in observed.templates if one.document.canary is None]
     for template in (*others[-2 * limit :], *steps, *works, *([bad] if bad else [])):
         yield template.obj["metadata"]["name"]
+
+
+def _own_templates(observed: Observed) -> Iterator[str]:
+    """What revisions were served with last whose records hold no template, since each was an intermediate result once.
+
+    Each is kept as long as its record, as those are that lie in one.
+    """
+    without = {one.key for one in observed.revisions if one.record.serving is None}
+    last = {one.document.key: one for one in observed.templates if one.document.is_rolled_out}
+    yield from (one.obj["metadata"]["name"] for key, one in last.items() if key in without)
 
 
 def tried(observed: Observed, trial: Trial) -> Iterator[Desired]:

@@ -177,6 +177,30 @@ def test_a_new_revision_brings_the_newer_server_and_a_pin_the_one_of_its_time() 
     assert len(world.all(JOB)) == 1, "of the newest key"
 
 
+def test_what_was_an_intermediate_result_once_is_pinned_with_the_server_of_its_time() -> None:
+    world = World()
+    world.serve(compression={"steps": [{"quantize": {}}]})
+    world.service()
+    world.settle()
+    complete(world)
+    assert world.status()["revision"] == 2, "what the compression started from"
+    template = pods(world)
+    for epochs in (5, 6):
+        world.service(training={"epochs": epochs})
+        world.run_stages()
+        complete(world)
+    world.restart_operator(**NEWER)
+    world.service(training={"epochs": 6}, serving={"pinRevision": {"number": 2}})
+    world.settle()
+    complete(world)
+    assert (world.status()["revision"], pods(world)) == (2, template)
+    world.service(training={"epochs": 6}, revisionHistoryLimit=1)
+    for _ in range(3):
+        world.settle()
+        complete(world)
+    assert [one for one in world.ours(CONTROLLER_REVISION) if one["data"]["kind"] == "ServingTemplate"] == []
+
+
 def test_a_newer_server_is_said_until_it_serves() -> None:
     world = served()
     assert (world.status()["serverImage"], runtime(world)) == ("server:1", ("True", "Current"))
