@@ -119,7 +119,7 @@ def _image_with_settings(world: World) -> str | None:
     """The image of what serves; None where its pods have not the settings that a canary tried."""
     container = world.deployment()["spec"]["template"]["spec"]["containers"][0]
     image: str = container["image"]
-    return image if BAD["env"][0] in container["env"] else None
+    return image if {"name": "PORT", "value": "none"} in container["env"] else None
 
 
 def _served(number: int) -> tuple[World, dict[str, Any]]:
