@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import orjson
 
-from modelservice.contract.keys import short_hash
+from modelservice.contract.keys import hash_of, short_hash
 from modelservice.contract.resource import API_VERSION, KIND
 from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
@@ -163,7 +162,7 @@ def stamped(obj: Object) -> Object:
 def _content_hash(obj: Object) -> str:
     """By a library, since it is made anew in each pass: Python's own JSON was a tenth of one that writes nothing."""
     try:
-        return sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        return hash_of(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS), length=16)
     except TypeError:  # a number of more than 64 bits
         return short_hash(obj, length=16)
 

@@ -181,8 +181,7 @@ class Observed:
 
         What was said before, where no record tells: it was lost, cannot be read, or nothing is deployed.
         """
-        there = (pod for pod in self.serving_pods if pod.get("status", {}).get("phase") not in _ENDED)
-        told_keys = (said.key for pod in there if (said := told(pod)))
+        told_keys = (said.key for pod in self.serving_pods if _works(pod) and (said := told(pod)))
         for revision in map(self.record, (*told_keys, self.deployed_key)):
             if revision is None:
                 return self.said_encoder
@@ -328,7 +327,7 @@ def observe_head(service: Object, children: Children, *, encoder: str) -> Head:
     """What a ModelService and its children ask of the encoder of this name."""
     made = {kind: children[kind] for kind in (DEPLOYMENT, REPLICA_SET, POD) if kind in children}
     observed = observe(service, made)
-    told_keys = {said.key for pod in observed.all_serving_pods if (said := told(pod))}
+    told_keys = {said.key for pod in observed.all_serving_pods if _works(pod) and (said := told(pod))}
     keys = {observed.deployed_key, *told_keys, *([observed.beside.deployed_key] if observed.beside else [])}
     # Heads may be many, and each has many records: those alone are read that count.
     names = {keyed_name(observed.owner.name, key) for key in keys if key}
@@ -350,6 +349,10 @@ def _controlled(objects: Iterable[Object], controllers: Iterable[Object]) -> tup
 
 def _age(obj: Object) -> tuple[str, str]:
     return obj["metadata"].get("creationTimestamp", ""), obj["metadata"]["name"]
+
+
+def _works(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") not in _ENDED
 
 
 def is_ready(pod: Object) -> bool:

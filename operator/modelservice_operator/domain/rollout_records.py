@@ -26,7 +26,7 @@ def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterato
     """
     if not observed.templates:
         return
-    yield from _own_templates(observed)
+    yield from _own_templates(observed, choice)
     state = rollout(observed.deployment)
     done = state is not None and state.complete and is_deployed(choice.stored, observed)
     if choice.instead_of is None and not choice.held and done and observed.deployed_key == choice.revision.key:
@@ -40,13 +40,15 @@ def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterato
         yield template.obj["metadata"]["name"]
 
 
-def _own_templates(observed: Observed) -> Iterator[str]:
-    """What revisions were served with last whose records hold no template, since each was an intermediate result once.
+def _own_templates(observed: Observed, choice: Choice) -> Iterator[str]:
+    """What other revisions were served with last whose records hold no template, since each was an intermediate result.
 
-    Each is kept as long as its record, as those are that lie in one.
+    Each is kept as long as its record, as those are that lie in one; not what failed, of which nothing tells for ever.
     """
-    without = {one.key for one in observed.revisions if one.record.serving is None}
-    last = {one.document.key: one for one in observed.templates if one.document.is_rolled_out}
+    without = {one.key for one in observed.revisions if one.record.serving is None} - {choice.revision.key}
+    rolled_out = (one for one in observed.templates if one.document.is_rolled_out)
+    fit = (one for one in rolled_out if failure_of(observed, (one.document.key, one.document.serving.inputs)) is None)
+    last = {one.document.key: one for one in fit}
     yield from (one.obj["metadata"]["name"] for key, one in last.items() if key in without)
 
 

@@ -112,11 +112,9 @@ def _opened(observed: Observed, record: StageRecord) -> StageRecord:
     if all(one.opened is None for one in found):
         return record
     last = next((one for one in found if is_deployed(one, observed)), found[0])
-    return (
-        record
-        if last.opened is None
-        else record.model_copy(update={"artifact": record.artifact.opened_with(last.opened)})
-    )
+    if last.opened is None:
+        return record
+    return record.model_copy(update={"artifact": record.artifact.opened_with(last.opened)})
 
 
 def _opening(built: StoredTemplate, inputs: Inputs, record: StageRecord, *, recorded: StageRecord) -> StoredTemplate:

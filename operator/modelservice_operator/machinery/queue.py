@@ -16,7 +16,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 _TURNS = 4
-"""Of so many keys one is the one that has waited for longest, however much is asked for first meanwhile."""
+"""Of so many keys one is of the lane whose first has waited for longest, however much is asked for meanwhile."""
 
 
 class Lane(IntEnum):
@@ -163,7 +163,7 @@ class WorkQueue(Generic[K]):
         self._announce()
 
     def _take(self, lanes: Sequence[dict[K, float]]) -> K:
-        self._taken += 1
+        self._taken += len(lanes) > 1  # who takes only what was asked for takes nobody's turn
         waiting = [lane for lane in lanes if lane]
         lane = min(reversed(waiting), key=_longest) if self._taken % _TURNS == 0 else waiting[0]
         key = next(iter(lane))

@@ -44,9 +44,13 @@ def key_of(address: str) -> str:
 
 def short_hash(value: Any, *, length: int) -> str:
     """The first characters (a-z, 2-7) of the sha256 of a value in canonical JSON."""
-    canonical = _CANONICAL.encode(value)
+    return hash_of(_CANONICAL.encode(value).encode(), length=length)
+
+
+def hash_of(content: bytes, *, length: int) -> str:
+    """The first characters (a-z, 2-7) of the sha256 of some bytes."""
     enough = 5 * -(-length // 8)  # bytes: 5 of them are 8 characters
-    return base64.b32encode(hashlib.sha256(canonical.encode()).digest()[:enough]).decode().lower()[:length]
+    return base64.b32encode(hashlib.sha256(content).digest()[:enough]).decode().lower()[:length]
 
 
 def settled(model: Contract, *, without: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -50,12 +50,22 @@ _TROUBLES: Final = {429: Trouble.BUSY, 503: Trouble.AWAY, 504: Trouble.LATE, 412
 
 
 class NotAnsweredError(Exception):
-    """The encoder gave no numbers; the message is a sentence, ``retry_after`` are seconds."""
+    """The encoder gave no numbers; the message is a sentence, ``retry_after`` are seconds.
 
-    def __init__(self, trouble: Trouble, message: str, *, retry_after: float = REST_SECONDS) -> None:
+    ``is_unreachable``: nothing took the connection in the time in which anything would.
+    """
+
+    def __init__(
+        self, trouble: Trouble, message: str, *, retry_after: float = REST_SECONDS, is_unreachable: bool = False
+    ) -> None:
         super().__init__(message)
         self.trouble = trouble
         self.retry_after = retry_after
+        self.is_unreachable = is_unreachable
+
+
+class _UnreachableError(ConnectionError):
+    """See ``NotAnsweredError.is_unreachable``."""
 
 
 class Wire:
@@ -100,12 +110,16 @@ class Wire:
         except NotAnsweredError as error:
             if error.trouble is not Trouble.AWAY:
                 raise
+            away = error
         # It was closed at the other end as idle ones are, or its pod leaves: another one may answer.
         try:
             return self._try(request, seconds, now + seconds)
         except NotAnsweredError as error:
             if error.trouble is Trouble.AWAY:
                 self._rests = self._clock() + REST_SECONDS
+            elif error.trouble is Trouble.LATE and away.is_unreachable:  # the first try took most of the time
+                self._rests = self._clock() + REST_SECONDS
+                raise away from None
             raise
 
     def _request(self, path: str, body: Sequence[bytes | memoryview], header: int) -> bytes:
@@ -159,7 +173,7 @@ class Wire:
         except TimeoutError:
             if seconds < CONNECT_SECONDS:  # who asks had no more time: that says nothing of the encoder
                 raise
-            raise ConnectionError("no connection within a second") from None
+            raise _UnreachableError("no connection within a second") from None
 
     def _secured(self, connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
         try:
@@ -190,10 +204,12 @@ class Wire:
         if isinstance(error, TimeoutError):
             message = f"the encoder {self._name} did not answer within {seconds * 1000:.0f} ms"
             return NotAnsweredError(Trouble.LATE, message)
-        return self._away(f"does not answer ({getattr(error, 'strerror', None) or error or type(error).__name__})")
+        said = f"does not answer ({getattr(error, 'strerror', None) or error or type(error).__name__})"
+        return self._away(said, is_unreachable=isinstance(error, _UnreachableError))
 
-    def _away(self, said: str) -> NotAnsweredError:
-        return NotAnsweredError(Trouble.AWAY, f"the encoder {self._name} at {self._address} {said}: try again soon")
+    def _away(self, said: str, *, is_unreachable: bool = False) -> NotAnsweredError:
+        message = f"the encoder {self._name} at {self._address} {said}: try again soon"
+        return NotAnsweredError(Trouble.AWAY, message, is_unreachable=is_unreachable)
 
 
 class _Answer:

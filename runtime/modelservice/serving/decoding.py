@@ -44,19 +44,6 @@ class DecodingInference(Inference):
         self._encoder = encoder
         self._budget = budget
 
-    async def answer(
-        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, held: Held, patience: int = 1
-    ) -> Rendered:
-        """See ``Inference``; what is large is decoded where it is parsed.
-
-        Raises:
-            BusyError: all requests together hold as much as they may.
-        """
-        if not large:
-            return await super().answer(parse, *request, large=False, held=held, patience=patience)
-        call = await self.parse_aside(parse, *request, held=held)
-        return await super().compute(call, large=True, patience=patience)
-
     async def compute(self, call: Call[Rendered], *, large: bool, patience: int = 1) -> Rendered:
         """See ``Inference``.
 

@@ -11,7 +11,7 @@ from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Held
 from modelservice.serving.calls import Call, Rendered
 from modelservice.serving.costs import Clock
-from modelservice.serving.errors import ClientLeftError, TooLateError
+from modelservice.serving.errors import ClientLeftError, RequestError, TooLateError
 from modelservice.serving.load import Load
 from modelservice.serving.model import Compute
 
@@ -33,13 +33,13 @@ class Parsing:
         # Threads, not a semaphore: a parse goes on when its caller gives up, and must be counted until it ends.
         self._threads = ThreadPoolExecutor(LARGE_AT_ONCE, thread_name_prefix="parse")
 
-    async def timed(self, work: Callable[..., Done], *arguments: Any) -> tuple[Done, float]:
-        """Do it in a thread; and how many seconds it waited for one."""
+    async def timed(self, work: Callable[..., Done], *arguments: Any, most: float) -> tuple[Done | None, float]:
+        """Do it in a thread, and tell how many seconds it waited for one; not done after more than ``most``."""
         asked, waited = self._clock(), list[float]()
 
-        def begun(*arguments: Any) -> Done:
+        def begun(*arguments: Any) -> Done | None:
             waited.append(self._clock() - asked)
-            return work(*arguments)
+            return work(*arguments) if waited[0] <= most else None
 
         return await self.start(begun, *arguments), waited[0]
 
@@ -89,6 +89,11 @@ class Inference:
     def load(self) -> Load:
         """How much there is to do."""
         return self._batcher.load
+
+    @property
+    def max_wait(self) -> float:
+        """Seconds that a request may wait."""
+        return self._batcher.max_wait
 
     @property
     def queued_rows(self) -> int:
@@ -145,11 +150,11 @@ class Inference:
         """
         return self.aside(self._parsed, parse, request, held, self._clock())
 
-    def admit(self, call: Call[Rendered], *, asked: float, waited: float) -> Call[Rendered]:
+    def admit(self, call: Call[Rendered] | None, *, asked: float, waited: float) -> Call[Rendered]:
         """Take a call that was parsed before it was known whose it is.
 
         Args:
-            call: the request.
+            call: the request; None where it waited longer than any may.
             asked: when, by the clock.
             waited: seconds that it waited for a thread.
 
@@ -160,9 +165,15 @@ class Inference:
             QueueFullError: it waited longer than a request may.
             TooLateError: its time is over.
         """
-        self.load.wait(waited, is_over=waited > self._batcher.max_wait)
-        self._batcher.check_waited(waited)
-        return self._still_timely(call, asked)
+        try:
+            self._batcher.check_waited(waited)
+            assert call is not None  # noqa: S101 - it waited no longer than this one lets it
+            timely = self._still_timely(call, asked)
+        except RequestError:
+            self.load.wait(waited, is_over=True)
+            raise
+        self.load.wait(waited, is_over=False)
+        return timely
 
     def aside(self, work: Callable[..., Done], *arguments: Any, asker: Asker | None = None) -> asyncio.Future[Done]:
         """Do in a thread what comes before the queue, see ``Parsing.start``; to wait for one is as to wait there.

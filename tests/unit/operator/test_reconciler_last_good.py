@@ -179,6 +179,32 @@ def test_settings_that_fail_leave_the_same_revision_as_it_was() -> None:
     assert world.one(DEPLOYMENT)["spec"]["template"] == template, "pods that are not ready for a moment change nothing"
 
 
+def test_settings_that_failed_are_not_kept_as_those_that_a_revision_served_with() -> None:
+    """Of one whose record holds no template, since it was what a compression started from."""
+    world = World()
+    world.serve(compression={"steps": [{"quantize": {}}]})
+    world.service()
+    world.settle()
+    surge(world, COMPLETE)
+    world.roll_out()
+    world.settle()
+    key = deployed_key(world)
+    world.service(serving=BAD)
+    world.settle()
+    surge(world, **crashing(RESTARTS))
+    for spec in ({}, {"training": {"epochs": 5}}):
+        world.service(**spec)
+        world.run_stages()
+        surge(world, COMPLETE)
+        world.roll_out()
+        world.settle()
+    assert deployed_key(world) != key
+    documents = [one["data"] for one in world.ours(CONTROLLER_REVISION) if one["data"]["kind"] == "ServingTemplate"]
+    kept = [one["serving"]["template"] for one in documents if one["key"] == key]
+    assert len(kept) == 1
+    assert "PORT" not in str(kept)
+
+
 def test_settings_that_work_are_gone_back_to_however_many_failed_since() -> None:
     world = World()
     works = {"env": [{"name": "PORT", "value": "8080"}]}

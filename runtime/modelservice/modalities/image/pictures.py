@@ -152,7 +152,8 @@ def _pixels(opened: Any, size: tuple[int, int], channels: int, *, scaled: bool) 
         raise PictureError(_size(opened.size, size))
     picture = opened
     picture.getexif()
-    picture.info.pop("exif", None)  # it was read; where it is odd, to write it anew without the orientation would fail
+    for written in ("exif", "Raw profile type exif"):  # read by now; where it is odd, to write it anew would fail
+        picture.info.pop(written, None)
     ImageOps.exif_transpose(picture, in_place=True)  # a copy would be as large again, turned or not
     if not scaled and picture.size != size:
         raise PictureError(_size(picture.size, size))

@@ -70,8 +70,10 @@ class Monitor(Collector):
         A batch whose cells cannot be measured is left out: a first row may have been cut (see ``Sample``).
         """
         for sampled in self._sample.take():
-            with suppress(InputError):
+            try:
                 self._add(sampled)
+            except InputError as error:
+                _LOG.debug("a batch is left out of drift: %s", error)
         if self._rows < FEWEST_ROWS:
             return
         drift = {(FEATURE, name): spread.take() for name, spread in self._features.items()}

@@ -94,6 +94,15 @@ async def test_every_fourth_is_the_one_that_has_waited_for_longest(queue: WorkQu
     assert given == ["busy 0", "busy too 0", "busy 1", "due"]
 
 
+async def test_who_takes_only_what_was_asked_for_takes_nobodys_turn(queue: WorkQueue[str]) -> None:
+    queue.add_in_turn("a")
+    given = []
+    for number in range(8):
+        queue.add(f"busy {number}")
+        given.append(await queue.get(asked=number % 2 == 1))
+    assert "a" in given
+
+
 async def test_who_takes_only_what_was_asked_for_waits_for_it(queue: WorkQueue[str], clock: FakeClock) -> None:
     queue.add_in_turn("a")
     queue.add_after("b", 1)

@@ -259,6 +259,27 @@ def test_who_has_no_time_for_a_connection_is_late_and_keeps_nobody_else_from_ask
         assert ask(texts("a")).tolist() == [[1, 1]]
 
 
+def test_an_encoder_that_nothing_reaches_rests_though_who_asks_has_no_time_for_a_second_try(
+    script: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+
+    def lost(_address: tuple[str, int], timeout: float) -> socket.socket:
+        tried.append(timeout)
+        now[0] += timeout
+        raise TimeoutError("timed out")
+
+    now = [0.0]
+    monkeypatch.setattr(socket, "create_connection", lost)
+    with listening(script) as address:
+        ask = AskedEncoder(address, ENCODER, clock=lambda: now[0])
+        for said in ("does not answer", "was not reached a moment ago"):
+            with pytest.raises(NotAnsweredError, match=said) as caught:
+                ask(texts("a"), 1.5)
+            assert caught.value.trouble is Trouble.AWAY
+    assert tried == [1.0, 0.5]
+
+
 def test_who_waits_behind_another_answer_waits_for_the_own_one(
     script: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from modelservice.modalities.parts import MAX_PATCH, PartOptions, Parts
 from modelservice.modalities.tensors import describe, listed
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.asked import read_asked
+from modelservice.serving.budget import MAX_HELD
 from modelservice.serving.calls import MAX_ROWS, Call, bytes_of, decoded_rows
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.members import ROWS
@@ -26,7 +27,7 @@ from modelservice.serving.protocols.tensorflow.places import body_reader, read_r
 from modelservice.serving.results import Results
 from modelservice.serving.uploads import takes_pictures
 
-MAX_BYTES: Final = 2**27
+MAX_BYTES: Final = MAX_HELD // 2
 """What all rows take that one request makes the model answer."""
 PATCH: Final = "patch"
 HEAT_MAP: Final = "heat_map"
@@ -120,8 +121,10 @@ class Explanations:
             explanations = question.explanations(asked, results.raw, self._signature, label)
             return json_answer({"explanations": explanations, "method": method, "exact": False})
 
+        def place(error: InputError) -> RequestError:
+            return RequestError(str(error))
+
         weight = bytes_of(rows) + question.bytes
-        place = lambda error: RequestError(str(error))  # noqa: E731
         return Call(asked, place, render, timeout=timeout, compute=compute, weight=weight)
 
     def _by_paths(
@@ -142,8 +145,8 @@ class Explanations:
             explanations = paths.explanations(results.raw, rows)
             return json_answer({"explanations": explanations, "method": TREE_PATHS, "exact": True})
 
-        compute = Paths(self._encoder, paths, label)
-        return Call(rows, place, render, hypothetical=True, timeout=timeout, compute=compute)
+        compute, weight = Paths(self._encoder, paths, label), len(rows) * paths.size
+        return Call(rows, place, render, hypothetical=True, timeout=timeout, compute=compute, weight=weight)
 
     def _label(self, said: Any) -> int | None:
         if said is None:

@@ -1,5 +1,6 @@
 """The gRPC server: the services of all protocols that have one, on the running event loop."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -183,24 +184,26 @@ def _commanding(answering: Answering, name: str) -> Behaviour:
     return command
 
 
+async def _parsed_aside(models: Models, parse: Callable[[bytes], Call[bytes]], request: bytes) -> Call[bytes]:
+    """Parse a large message in a thread, as long as it waits for one no longer than its model lets it."""
+    asked, patient = models.common.clock(), max(models, key=lambda core: core.inference.max_wait)
+    call, waited = await models.common.parsing.timed(parse, request, most=patient.inference.max_wait)
+    core = patient if call is None else models[call.model]
+    return core.inference.admit(call, asked=asked, waited=waited)
+
+
 def _inferring(answering: Answering, name: str) -> Behaviour:
     async def infer(request: bytes, arrival: Arrival) -> bytes:
         asked: Any = answering.methods[name]
         models, large = answering.models, len(request) > LARGE_BODY
         call: Call[bytes]
-        came, waited = models.common.clock(), 0.0
         try:
-            if large:
-                call, waited = await models.common.parsing.timed(asked.parse, request)
-            else:
-                call = asked.parse(request)
+            call = await _parsed_aside(models, asked.parse, request) if large else asked.parse(request)
         except RequestError as error:
             arrival.model = error.model
             raise
         core = models[call.model]
         arrival.model = core.name
-        if large:
-            call = core.inference.admit(call, asked=came, waited=waited)
         return await core.inference.compute(call, large=large, patience=PATIENCE)
 
     return infer

@@ -165,7 +165,7 @@ async def test_a_table_with_more_columns_than_can_be_shown_is_served() -> None:
         assert PATH not in (await client.get("/openapi.json")).json()["paths"]
         answer = await client.post(PATH, json={"instances": [[0.0] * 1001], "evaluations": MAX_ROWS})
     assert answer.status_code == 413
-    assert "at most 2095 in one request" in answer.json()["error"]
+    assert "at most 1047 in one request" in answer.json()["error"]
 
 
 async def test_texts_are_explained_by_words() -> None:
