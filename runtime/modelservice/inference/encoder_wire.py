@@ -114,10 +114,10 @@ class Wire:
         # It was closed at the other end as idle ones are, or its pod leaves: another one may answer.
         try:
             return self._try(request, seconds, now + seconds)
-        except NotAnsweredError as error:
-            if error.trouble is Trouble.AWAY:
+        except NotAnsweredError as again:
+            if again.trouble is Trouble.AWAY:
                 self._rests = self._clock() + REST_SECONDS
-            elif error.trouble is Trouble.LATE and away.is_unreachable:  # the first try took most of the time
+            elif again.trouble is Trouble.LATE and away.is_unreachable:  # the first try took most of the time
                 self._rests = self._clock() + REST_SECONDS
                 raise away from None
             raise
