@@ -87,20 +87,20 @@ def what_differs(one: Choice, other: Choice) -> str:
 
 def failure_of(observed: Observed, variant: tuple[str, str]) -> TemplateRevision | None:
     """What was written down of a rollout that failed."""
-    found = (one for one in observed.templates if (one.document.key, one.document.serving.inputs) == variant)
+    found = (one for one in observed.templates if one.document.variant == variant)
     return next((one for one in found if one.document.failed), None)
 
 
 def step_of(observed: Observed, variant: tuple[str, str]) -> TemplateRevision | None:
     """The document of the step that a canary is at; None while it has not begun."""
-    return next((one for one in steps_of(observed) if (one.document.key, one.document.serving.inputs) == variant), None)
+    return next((one for one in steps_of(observed) if one.document.variant == variant), None)
 
 
 def steps_of(observed: Observed) -> Iterator[TemplateRevision]:
     """The documents of steps of canaries that did not fail, the newest first."""
     for one in reversed(observed.templates):
         document = one.document
-        if document.canary is not None and failure_of(observed, (document.key, document.serving.inputs)) is None:
+        if document.canary is not None and failure_of(observed, document.variant) is None:
             yield one
 
 

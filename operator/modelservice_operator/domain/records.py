@@ -113,6 +113,11 @@ class ServingTemplate(Document):
     canary: int | None = None
 
     @property
+    def variant(self) -> tuple[str, str]:
+        """What is served and how."""
+        return self.key, self.serving.inputs
+
+    @property
     def is_rolled_out(self) -> bool:
         """Whether it was written down to be rolled out, rather than as a step of a canary or as what failed."""
         return self.failed is None and self.canary is None

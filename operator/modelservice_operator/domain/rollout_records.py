@@ -47,7 +47,7 @@ def _own_templates(observed: Observed, choice: Choice) -> Iterator[str]:
     """
     without = {one.key for one in observed.revisions if one.record.serving is None} - {choice.revision.key}
     rolled_out = (one for one in observed.templates if one.document.is_rolled_out)
-    fit = (one for one in rolled_out if failure_of(observed, (one.document.key, one.document.serving.inputs)) is None)
+    fit = (one for one in rolled_out if failure_of(observed, one.document.variant) is None)
     last = {one.document.key: one for one in fit}
     yield from (one.obj["metadata"]["name"] for key, one in last.items() if key in without)
 

@@ -87,17 +87,21 @@ def stored_templates(observed: Observed, record: StageRecord) -> Iterator[Stored
 
 def rolled_out(observed: Observed, record: StageRecord) -> Iterator[StoredTemplate]:
     """Those of them that were rolled out, the newest first: neither what a canary only tries, nor what failed."""
-    documents = [one.document for one in reversed(observed.templates) if one.document.key == record.key]
-    failed = {one.serving.inputs for one in documents if one.failed is not None}
-    plain = [one.serving for one in documents if one.is_rolled_out]
+    documents, failed = (one.document for one in reversed(observed.templates)), _failed(observed, record)
+    plain = [one.serving for one in documents if one.key == record.key and one.is_rolled_out]
     recorded = [record.serving] if record.serving is not None else []
     yield from (one for one in (*plain, *recorded) if one.inputs not in failed)
 
 
+def _failed(observed: Observed, record: StageRecord) -> frozenset[str]:
+    """Inputs of the templates whose rollout failed."""
+    documents = (one.document for one in observed.templates)
+    return frozenset(one.serving.inputs for one in documents if one.key == record.key and one.failed is not None)
+
+
 def _fit(observed: Observed, record: StageRecord) -> list[StoredTemplate]:
     """Stored templates that are not known to fail: the deployed one, then the others, the newest first."""
-    documents = (one.document for one in observed.templates)
-    failed = {one.serving.inputs for one in documents if one.key == record.key and one.failed is not None}
+    failed = _failed(observed, record)
     found = [
         one
         for one in stored_templates(observed, record)
