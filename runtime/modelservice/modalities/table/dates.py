@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from functools import lru_cache
 from typing import NamedTuple
+
+from modelservice.modalities.table.remembered import Remembered
 
 _TIME = (
     r"(?:[T ] ?(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
@@ -22,8 +23,6 @@ _YEAR_LAST = re.compile(_PARTS + _YEAR + _TIME)
 _SHORT_YEAR = re.compile(_PARTS + r"[0-9]{2}" + _TIME)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOON, _MIDNIGHT = 12, 0
-_SHORT = 64
-"""Characters of a text whose moment is remembered: thousands of them are, and a client may send one of megabytes."""
 
 
 class DateOrder(StrEnum):
@@ -60,7 +59,7 @@ def read_date(text: str, order: DateOrder | None) -> Moment | None:
         text: ISO 8601 or the like, with ``-``, ``/`` or ``.`` between its parts: the year first, or last.
         order: what stands first where the year is last.
     """
-    return _remembered(text, order) if len(text) <= _SHORT else _read(text, order)
+    return _remembered(text, order)
 
 
 def _read(text: str, order: DateOrder | None) -> Moment | None:
@@ -90,7 +89,7 @@ def _read(text: str, order: DateOrder | None) -> Moment | None:
     )
 
 
-_remembered = lru_cache(maxsize=8192)(_read)
+_remembered = Remembered(_read, most=8192)
 
 
 def _clock(found: re.Match[str]) -> tuple[int, int, int]:

@@ -6,12 +6,12 @@ One definition for files and requests. A column has one notation or none: what c
 import re
 from collections.abc import Collection, Iterable
 from enum import StrEnum
-from functools import lru_cache
 from typing import Annotated, NamedTuple
 
 from pydantic import StringConstraints
 
 from modelservice.contract.base import Contract
+from modelservice.modalities.table.remembered import Remembered
 
 _SIGNS = "$€£¥₹₩₽₺₫₪฿₴₦¢"
 _CODES = "AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|HKD|HUF|INR|JPY|KRW|MXN|NOK|NZD|PLN|SEK|SGD|TRY|USD|ZAR"
@@ -41,8 +41,6 @@ MEASURES = frozenset({*_SIGNS, *_CODES.split("|"), "%", ""})
 _SINGLE_GROUP = re.compile(r"[1-9][0-9]{0,2}([.,])[0-9]{3}")
 _BOTH_MARKS = re.compile(rf"[0-9][.{_GROUPS}][0-9]{{3}},[0-9]|[0-9][,{_GROUPS}][0-9]{{3}}\.[0-9]")
 _FEW_DIGITS = re.compile(r"[0-9]{1,3}")
-_SHORT = 64
-"""Characters of a text whose parts are remembered: thousands of them are, and a client may send one of megabytes."""
 
 
 class Decimal(StrEnum):
@@ -200,10 +198,6 @@ def _of_either(written: dict[str, _Written], unit: str, separator: str) -> Notat
     return Notation(decimal=Decimal.COMMA if comma else Decimal.POINT, unit=unit)
 
 
-def _parts(text: str) -> _Written | None:
-    return _remembered(text) if len(text) <= _SHORT else _read(text)
-
-
 def _read(text: str) -> _Written | None:
     if bracketed := _BRACKETED.fullmatch(text):
         text = "{before}-{number}{after}".format(**bracketed.groupdict())
@@ -214,7 +208,7 @@ def _read(text: str) -> _Written | None:
     return _Written(found["before"] or found["after"] or "", signs not in {"", "+"}, found["body"])
 
 
-_remembered = lru_cache(maxsize=4096)(_read)
+_parts = Remembered(_read, most=4096)
 
 
 def _is_body(body: str, decimal: Decimal) -> bool:
