@@ -5,18 +5,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
-from modelservice_operator.metrics import Metrics
 
 Check = Callable[[], str | None]
 """Says what is wrong, or None."""
 
 
 @asynccontextmanager
-async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Metrics) -> AsyncIterator[None]:
-    """Serve on all addresses until the block ends.
+async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Callable[[], bytes]) -> AsyncIterator[None]:
+    """Serve on all addresses until the block ends; ``metrics`` renders the page of them.
 
     That ``/healthz`` answers at all proves that the event loop turns. Raises ``OSError`` if the port is taken.
     """
@@ -29,9 +26,9 @@ async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Metrics)
         return _verdict(ready())
 
     async def exposition(_request: web.Request) -> web.Response:
-        # With a thousand ModelServices this takes longer than a pass may wait; one at a time, however many ask.
+        # After a start this takes longer than a pass may wait; one at a time, however many ask.
         async with exposing:
-            body = await asyncio.to_thread(generate_latest, metrics.registry)
+            body = await asyncio.to_thread(metrics)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     application = web.Application()

@@ -18,6 +18,7 @@ from modelservice_operator.config import Settings, SettingsError, from_environme
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.context import Context
 from modelservice_operator.data_watch import DATA_WATCH
+from modelservice_operator.exposition import Exposition
 from modelservice_operator.handlers.login import connect
 from modelservice_operator.handlers.run import run_kopf
 from modelservice_operator.http import serve_http
@@ -42,7 +43,7 @@ from modelservice_operator.machinery.sync import Synchronizer
 from modelservice_operator.machinery.verifier import Verifier
 from modelservice_operator.machinery.watch import Watch, own_key
 from modelservice_operator.machinery.worker import Reconciles, Workers
-from modelservice_operator.metrics import ConditionCollector, Metrics
+from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key, Ref
 from modelservice_operator.reconciler import Reconciler, is_said
 from modelservice_operator.watches import WATCHES
@@ -140,7 +141,8 @@ async def operate(
         nonlocal waiting_for
         waiting_for = missing
 
-    async with serve_http(port=context.settings.http_port, alive=alive, ready=ready, metrics=context.metrics):
+    page = Exposition(context.metrics.registry, lambda: context.cache.objects(MODEL_SERVICE))
+    async with serve_http(port=context.settings.http_port, alive=alive, ready=ready, metrics=page.render):
         with _stopped_by_signals(context.lifecycle.stop):  # until kopf puts its own handlers there
             if await wait_until_served(
                 watches,
@@ -220,7 +222,6 @@ def build_reflectors(context: Context, watches: Sequence[Watch], *, sink: Sink) 
 async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES) -> AsyncIterator[Context]:
     """All parts with their connections, closed at the end."""
     clock, metrics, cache = SystemClock(), Metrics(), Cache(watches)
-    metrics.registry.register(ConditionCollector(lambda: cache.objects(MODEL_SERVICE)))
     queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
     feed = Feed(cache=cache, on_change=queue.add)
     children = Feed(cache=cache, on_change=lambda key: queue.add_after(key, BURST_SECONDS))

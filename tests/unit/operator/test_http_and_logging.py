@@ -6,15 +6,17 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import aiohttp
 import pytest
 import structlog
+from prometheus_client.exposition import generate_latest
 
+from modelservice_operator.exposition import Exposition
 from modelservice_operator.http import serve_http
 from modelservice_operator.logging import configure
 from modelservice_operator.metrics import ConditionCollector, Metrics
-from modelservice_operator.objects import Object
 
 
 def free_port() -> int:
@@ -28,9 +30,9 @@ async def test_probes_say_what_is_wrong_and_metrics_are_shown() -> None:
     problems: dict[str, str | None] = {"alive": None, "ready": "the cache is being filled"}
     metrics = Metrics()
     metrics.writes.labels("patch", "Job").inc()
-    port = free_port()
+    page, port = Exposition(metrics.registry, list), free_port()
     async with (
-        serve_http(port=port, alive=lambda: problems["alive"], ready=lambda: problems["ready"], metrics=metrics),
+        serve_http(port=port, alive=lambda: problems["alive"], ready=lambda: problems["ready"], metrics=page.render),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
 
@@ -50,16 +52,15 @@ async def test_probes_say_what_is_wrong_and_metrics_are_shown() -> None:
 
 
 async def test_metrics_that_take_long_keep_nobody_waiting() -> None:
-    metrics, begun, goes_on, port = Metrics(), threading.Semaphore(0), threading.Event(), free_port()
+    begun, goes_on, port = threading.Semaphore(0), threading.Event(), free_port()
 
-    def services() -> list[Object]:
+    def render() -> bytes:
         begun.release()
         assert goes_on.wait(60)
-        return []
+        return b""
 
-    metrics.registry.register(ConditionCollector(services))
     async with (
-        serve_http(port=port, alive=lambda: None, ready=lambda: None, metrics=metrics),
+        serve_http(port=port, alive=lambda: None, ready=lambda: None, metrics=render),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
         collecting = [asyncio.create_task(session.get("/metrics")) for _ in range(3)]
@@ -127,3 +128,41 @@ def test_conditions_are_told_as_metrics() -> None:
     assert [(sample.labels, sample.value) for sample in told_of.samples] == [
         ({"namespace": "n", "name": "c", "reason": "PromotionRefused"}, 1)
     ]
+
+
+class Looked(dict[str, Any]):
+    """A ModelService that counts how often its status was looked at."""
+
+    looks = 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.looks += name == "status"
+        return super().get(name, default)
+
+
+def service(name: str, *, ready: str, image: str = "") -> Looked:
+    conditions = [{"type": "Ready", "status": ready, "reason": "Because"}]
+    return Looked(metadata={"namespace": "n", "name": name}, status={"conditions": conditions, "serverImage": image})
+
+
+def test_the_page_is_that_of_the_library_and_a_version_is_rendered_once() -> None:
+    metrics, services = Metrics(), dict[str, Looked]()
+    page = Exposition(metrics.registry, services.values)
+
+    def check() -> None:
+        expected = generate_latest(ConditionCollector(lambda: [dict(one) for one in services.values()]))
+        assert page.render().endswith(b"\n" + expected), "families of the process come first"
+
+    check()
+    services |= {"a": service("a", ready="True", image='odd "image"\n# HELP \\'), "b": service("b", ready="False")}
+    check()
+    seen = services["a"].looks, services["b"].looks
+    check()
+    assert (services["a"].looks, services["b"].looks) == seen, "as it was told"
+    services["b"] = service("b", ready="True")
+    check()
+    assert b'modelservice_condition{name="b",namespace="n",type="Ready"} 1.0' in page.render()
+    assert services["a"].looks == seen[0]
+    del services["a"]
+    check()
+    assert b'"a"' not in page.render()
