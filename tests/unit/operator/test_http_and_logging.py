@@ -140,9 +140,10 @@ class Looked(dict[str, Any]):
         return super().get(name, default)
 
 
-def service(name: str, *, ready: str, image: str = "") -> Looked:
+def service(namespace: str, *, version: int, ready: str, image: str = "") -> Looked:
+    metadata = {"namespace": namespace, "name": "a", "uid": f"of {namespace}", "resourceVersion": str(version)}
     conditions = [{"type": "Ready", "status": ready, "reason": "Because"}]
-    return Looked(metadata={"namespace": "n", "name": name}, status={"conditions": conditions, "serverImage": image})
+    return Looked(metadata=metadata, status={"conditions": conditions, "serverImage": image})
 
 
 def test_the_page_is_that_of_the_library_and_a_version_is_rendered_once() -> None:
@@ -154,15 +155,27 @@ def test_the_page_is_that_of_the_library_and_a_version_is_rendered_once() -> Non
         assert page.render().endswith(b"\n" + expected), "families of the process come first"
 
     check()
-    services |= {"a": service("a", ready="True", image='odd "image"\n# HELP \\'), "b": service("b", ready="False")}
+    services["m"] = service("m", version=1, ready="True", image='odd "image"\n# HELP \\')
+    services["n"] = service("n", version=2, ready="False")
     check()
-    seen = services["a"].looks, services["b"].looks
+    seen = services["m"].looks, services["n"].looks
     check()
-    assert (services["a"].looks, services["b"].looks) == seen, "as it was told"
-    services["b"] = service("b", ready="True")
+    assert (services["m"].looks, services["n"].looks) == seen, "as it was told"
+    services["n"] = service("n", version=3, ready="True")
     check()
-    assert b'modelservice_condition{name="b",namespace="n",type="Ready"} 1.0' in page.render()
-    assert services["a"].looks == seen[0]
-    del services["a"]
+    assert b'modelservice_condition{name="a",namespace="n",type="Ready"} 1.0' in page.render()
+    assert services["m"].looks == seen[0]
+    del services["m"]
     check()
-    assert b'"a"' not in page.render()
+    assert b'"m"' not in page.render()
+
+
+def test_a_service_that_cannot_be_told_of_is_an_error_each_time_and_costs_nobody_a_line() -> None:
+    whole = service("m", version=1, ready="True")
+    services = [whole, Looked(metadata={**service("n", version=2, ready="True")["metadata"]}, status=None)]
+    page = Exposition(Metrics().registry, lambda: services)
+    for _ in range(2):
+        with pytest.raises(AttributeError):
+            page.render()
+    services[1] = service("n", version=3, ready="True")
+    assert page.render().count(b'type="Ready"') == len(services)
