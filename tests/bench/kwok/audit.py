@@ -51,12 +51,12 @@ class AuditLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
-        self._requests: list[Request] = []
+        self._requests: dict[str, list[Request]] = {}
 
     def requests(self, user: str) -> list[Request]:
         """All requests of a user so far, in the order of their answers."""
         self._read()
-        return [request for request in self._requests if request.user == user]
+        return [*self._requests.get(user, ())]
 
     def _read(self) -> None:
         with self._path.open("rb") as log:
@@ -64,7 +64,8 @@ class AuditLog:
             new = log.read()
         complete = new[: new.rfind(b"\n") + 1]
         self._offset += len(complete)
-        self._requests.extend(_parse(complete))
+        for request in _parse(complete):
+            self._requests.setdefault(request.user, []).append(request)
 
 
 def _parse(lines: bytes) -> Iterator[Request]:

@@ -20,6 +20,9 @@ _WRITES = "modelservice_operator_writes_total"
 _RECONCILES = "modelservice_operator_reconciles_total"
 _LEADER = "modelservice_operator_leader"
 
+_LOOK_SECONDS = 0.25
+"""Between two looks at the operator, which shares its CPUs with who looks: times are those of the audit log."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -72,6 +75,10 @@ class Subject:
         except OSError:
             return False
 
+    def wait_until_leading(self, *, most: float) -> None:
+        """Wait until it has begun to work, and ``most`` long."""
+        self.process.wait_until(self.is_leading, what="the operator leads", seconds=most, every=_LOOK_SECONDS)
+
     def wait_until_quiet(self, seconds: float, *, most: float = 60) -> None:
         """Wait until it has not asked the apiserver for anything to do with its work for a while, and ``most`` long."""
         seen = (-1, time.monotonic())
@@ -83,7 +90,7 @@ class Subject:
                 seen = (count, time.monotonic())
             return time.monotonic() - seen[1] >= seconds
 
-        self.process.wait_until(quiet, what="a quiet operator", seconds=most)
+        self.process.wait_until(quiet, what="a quiet operator", seconds=most, every=_LOOK_SECONDS)
 
     def _metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
@@ -95,7 +102,7 @@ class Subject:
 def operator_on(plane: ControlPlane, folder: Path, *, seconds: float = 30) -> Iterator[Subject]:
     """An operator with all namespaces of a control plane; given when it leads, which it must within ``seconds``."""
     with starting_operator(plane, folder) as subject:
-        subject.process.wait_until(subject.is_leading, what="the operator leads", seconds=seconds)
+        subject.wait_until_leading(most=seconds)
         yield subject
 
 

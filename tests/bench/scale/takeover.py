@@ -26,7 +26,7 @@ def restarted(plane: ControlPlane, folder: Path, services: int) -> Iterator[tupl
     say("starting the operator anew")
     began, known = datetime.now(UTC), len(plane.audit.requests("operator"))
     with starting_operator(plane, folder, name="operator-restarted") as bench:
-        bench.process.wait_until(bench.is_leading, what="the operator leads", seconds=_SECONDS)
+        bench.wait_until_leading(most=_SECONDS)
         bench.wait_until_quiet(QUIET_SECONDS, most=_SECONDS)
         cpu = bench.process.cpu_seconds()
         asked = [request for request in bench.requests()[known:] if not request.is_election]
