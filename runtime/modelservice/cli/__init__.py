@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())  # or Python complains when it flushes at its end
         return _READER_GONE
     except ModuleNotFoundError as error:
-        complain(f"{error}: this command needs the trainer's image, or the extra `trainer` (pip install '.[trainer]')")
+        extra = "trainer" if error.name == "torch" else parsed.extra
+        complain(f"{error}: this command needs the {extra}'s image, or the extra `{extra}` (pip install '.[{extra}]')")
         return ExitCode.ORDER_INVALID
     return code
 
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="modelservice", description="From data to a served model, from the same file as in the cluster."
     )
     parser.add_argument("--version", action="version", version=f"modelservice {modelservice.__version__}")
+    parser.set_defaults(extra="trainer")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     adding = (
         add_train,

@@ -99,14 +99,14 @@ def _commands() -> tuple[_Command, ...]:
             "rollback",
             "serve an older revision",
             partial(changes.pin, "rollback"),
-            _add_pin,
+            partial(_add_pin, default="the one before"),
             ("iris", "iris 3 --apply"),
         ),
         _Command(
             "promote",
             "serve what waits, or the newest model again",
             partial(changes.pin, "promote"),
-            _add_pin,
+            partial(_add_pin, default="what waits, or the newest model"),
             ("iris", "iris --apply"),
         ),
         _Command("retry", "try again what failed for good", changes.retry, _add_retry, ("iris", "iris --apply")),
@@ -186,9 +186,9 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help=f"print what comes, {cluster_asking.RUNNING}")
 
 
-def _add_pin(parser: argparse.ArgumentParser) -> None:
+def _add_pin(parser: argparse.ArgumentParser, *, default: str) -> None:
     _add_name(parser)
-    _add_number(parser, "number", "REVISION", "its number; default: the one before", nargs="?")
+    _add_number(parser, "number", "REVISION", f"its number; default: {default}", nargs="?")
     _add_apply(parser)
     _add_output(parser)
 

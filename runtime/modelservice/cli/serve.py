@@ -94,7 +94,7 @@ def add_serve(commands: Commands) -> None:
     for name, default in _BATCHING:
         text = f"default: {default}, or what the ModelService says"
         parser.add_argument(server_flags.batch_flag(name), dest=name, type=int, metavar="N", help=text)
-    parser.set_defaults(command=_serve, parser=parser)
+    parser.set_defaults(command=_serve, parser=parser, extra="server")
 
 
 def _serve(parsed: argparse.Namespace) -> int:

@@ -208,7 +208,9 @@ class PodSettings(Contract):
     """How the pods of a stage run."""
 
     resources: Resources = Field(
-        default=Resources(), description="Requests and limits; what is left out has a default for a small CPU cluster."
+        default=Resources(),
+        description="Requests and limits. Default of a Job: 250m of CPU and 1Gi requested, at most 2 CPUs and 2Gi; of "
+        "a server: 100m and 160Mi, at most 1Gi; of one with engine Torch: 250m and 640Mi, at most 2Gi.",
     )
     node_selector: Labels = Field(default={}, description="Labels that a node must have.")
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = Field(

@@ -1,6 +1,7 @@
 """Every child as YAML, against golden files: ``UPDATE_GOLDEN=1 pytest ...`` rewrites them, git shows what changed."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from modelservice.contract.pods import PodSettings, Resources
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.serving import Serving
 from modelservice_operator.constants import ANNOTATION_APPLIED, ANNOTATION_REPLICA_SET
+from modelservice_operator.domain.builders import job, serving
 from modelservice_operator.domain.builders.identity import build_network_policy
 from modelservice_operator.domain.builders.pods import container_environment, merged_resources
 from modelservice_operator.domain.builders.scaling import build_replicas_holder
@@ -219,6 +221,14 @@ def test_resources_are_merged_name_by_name(
     merged = merged_resources(Resources.model_validate(asked), defaults)
     assert merged.get("requests") == requests
     assert merged["limits"] == limits
+
+
+def test_the_field_says_what_is_left_out() -> None:
+    said = PodSettings.model_fields["resources"].description or ""
+    for resources in (job.DEFAULT_RESOURCES, *serving.DEFAULT_RESOURCES.values()):
+        requests, limits = resources["requests"], resources["limits"]
+        most = f"{limits['cpu']} CPUs and {limits['memory']}" if "cpu" in limits else limits["memory"]
+        assert re.search(f"{requests['cpu']}( of CPU)? and {requests['memory']}( requested)?, at most {most}[;.]", said)
 
 
 @pytest.mark.parametrize(

@@ -243,3 +243,12 @@ def test_who_may_call_is_said_by_the_file_and_overruled_by_the_flag(served: Any,
     keys, audit = (call["access"] for call in served)
     assert keys.auth.api_keys.secret_ref.name == "keys"
     assert audit == Access.model_validate({"audit": {}})
+
+
+def test_to_serve_the_servers_extra_is_enough(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, served: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "modelservice.inference.onnx_engine", None)
+    assert main(["serve", "--model", "m", "--name", "n"]) == ExitCode.ORDER_INVALID
+    assert "the extra `server` (pip install '.[server]')" in capsys.readouterr().err
+    assert not served
