@@ -34,7 +34,7 @@ pack.yaml says the same and more (options win over it):
 
 def add_pack(commands: Commands) -> None:
     """Add the command."""
-    summary = "make an artifact of an ONNX file, or of a Hugging Face folder of a text encoder"
+    summary = "make an artifact of an ONNX file, or of a Hugging Face folder of an encoder of texts or images"
     parser = add_command(commands, "pack", summary, _EXAMPLES)
     text = "an ONNX file, or a folder with config.json, model.safetensors and tokenizer.json"
     parser.add_argument("model", type=Path, metavar="MODEL", help=text)

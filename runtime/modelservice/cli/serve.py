@@ -78,9 +78,13 @@ def add_serve(commands: Commands) -> None:
     ):
         said = f"what {flag[2:].replace('-', ' ')} of requests are, {' or '.join(values)}; default: Error, or what the"
         parser.add_argument(flag, type=values, choices=values, metavar="IS", help=f"{said} ModelService says")
-    access = "auth, tls, limits and audit of spec.serving, as JSON; default: none, or those of the ModelService"
+    access = (
+        "auth, tls, limits, audit and artifact of spec.serving, as JSON; default: none, or those of the ModelService"
+    )
     parser.add_argument(server_flags.ACCESS, type=_access, metavar="JSON", help=access)
-    secrets = f"folder with api-keys, jwks and tls, each a folder as its Secret holds it; default: {places.ACCESS_PATH}"
+    secrets = (
+        f"folder with api-keys, jwks, jwks-ca and tls, folders as their Secrets are; default: {places.ACCESS_PATH}"
+    )
     parser.add_argument(server_flags.SECRETS, type=Path, metavar="FOLDER", help=secrets)
     cache = "folder that keeps what is downloaded from object storage, for the next time; default: none"
     parser.add_argument(server_flags.CACHE, type=_folder, metavar="FOLDER", help=cache)
