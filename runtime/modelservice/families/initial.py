@@ -16,6 +16,7 @@ from modelservice.families.pretrained.folder import ENVIRONMENT
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.elsewhere import Named, read_elsewhere
 from modelservice.modalities.likeness import difference
+from modelservice.modalities.table.preprocessing import TablePreprocessing
 
 FIELD: Final = "spec.training.initialize.artifact"
 _SHOWN: Final = 3
@@ -58,6 +59,8 @@ def _other_rows(artifact: Artifact, dataset: Dataset) -> str | None:
     """In what the rows are others than those that the weights are of; None where they are the same."""
     if (why := difference(artifact.signature, dataset, categories=True)) is not None:
         return why
+    if isinstance(now := dataset.preprocessing, TablePreprocessing):
+        return now.unlike(artifact.document(PREPROCESSING_FILE, TablePreprocessing))
     if dataset.modality == "Text" and artifact.content(PREPROCESSING_FILE) != document_bytes(dataset.preprocessing):
         return "reads texts by another tokenizer, which was made of its own data"
     return None

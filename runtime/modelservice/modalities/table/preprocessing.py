@@ -48,6 +48,17 @@ class TablePreprocessing(ExactDocument):
         """Numbers that a row becomes."""
         return sum(column.width for column in self.columns)
 
+    def unlike(self, before: "TablePreprocessing") -> str | None:
+        """In what a row becomes other numbers than by one of the same columns; None where each means the same.
+
+        Returns:
+            The end of a sentence about what has the preprocessing of before.
+        """
+        for then, now in zip(before.columns, self.columns, strict=True):
+            if then.layout != now.layout:
+                return f"makes {then.layout[:200]} of column {now.name}, which is {now.layout[:200]} now"
+        return None
+
     @property
     def codes(self) -> NDArray[np.bool_]:
         """Which of the numbers that a row becomes are no standardised measurements, bool [width]."""

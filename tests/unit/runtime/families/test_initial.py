@@ -1,7 +1,9 @@
 """A training that goes on from weights of before, and what does not fit these."""
 
 import base64
+import math
 import os
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +140,42 @@ def test_the_sample_goes_on_from_what_another_cluster_trained(tmp_path: Path, mo
     assert "the weights began with those of sha256:3fde3c33" in " ".join(
         model.manifest.data.notes if model.manifest.data else ()
     )
+
+
+def table_of(*, gap: str = "", rare: str = "", days: int = 3) -> bytes:
+    """Rows of two numbers, a category and a date; ``gap`` is the column with missing cells."""
+    lines = ["a,b,k,day,y"]
+    for number in range(300):
+        common = [one for one in "wxyz" if one != rare]
+        cells = {
+            "a": str(math.sin(number)),
+            "b": str(math.cos(3 * number)),
+            "k": rare if rare and number % 100 == 0 else common[number % len(common)],
+            "day": str(date(2024, 1, 1) + timedelta(days=7 * number if days == 7 else number % days)),
+            "y": "p" if math.sin(number) > 0 else "q",
+        }
+        if number % 10 == 0 and gap:
+            cells[gap] = ""
+        lines.append(",".join(cells.values()))
+    return "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ({"gap": "b"}, {"gap": "a"}, "makes Number of width 1 of column a, which is Number of width 2 now"),
+        ({"gap": "k"}, {"gap": "b"}, "of column b, which is Number of width 2 now"),
+        ({}, {"days": 7}, "of column day, which is"),
+        ({"rare": "x"}, {"rare": "z"}, "makes 'w', 'y', 'z', others of column k, which is 'w', 'x', 'y', others now"),
+    ],
+    ids=["what is missing", "elsewhere", "how dates vary", "what is rare"],
+)
+def test_other_numbers_of_the_same_columns_are_no_rows_of_its_weights(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], why: str
+) -> None:
+    before = produce(train_work(epochs=1, target="y"), table_of(**first))
+    folder = store(before, tmp_path / "before")
+    assert begun(folder, before.digest, table_of(**first), epochs=1, target="y")
+    with pytest.raises(StageError, match=why) as error:
+        begun(folder, before.digest, table_of(**second), epochs=1, target="y")
+    assert error.value.reason == "InitialUnsuited"

@@ -102,6 +102,11 @@ class ColumnPreprocessing(Contract):
         """Numbers that the column becomes."""
 
     @property
+    def layout(self) -> str:
+        """What these are, in words: weights that were learned of others mean nothing for them."""
+        return f"{self.kind} of width {self.width}"
+
+    @property
     @abstractmethod
     def input(self) -> InputColumn:
         """The column as the signature has it."""

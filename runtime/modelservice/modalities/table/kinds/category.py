@@ -74,6 +74,11 @@ class CategoricalPreprocessing(ColumnPreprocessing):
         return len(self.categories) + bool(self.rare) + self.indicator
 
     @property
+    def layout(self) -> str:
+        """See ``ColumnPreprocessing``."""
+        return ", ".join((*map(quoted, self.categories), *["others"] * bool(self.rare), *["missing"] * self.indicator))
+
+    @property
     def input(self) -> InputColumn:
         """The column as the signature has it."""
         seen = tuple(sorted((*self.categories, *self.rare))) if self.rare else self.categories

@@ -121,6 +121,11 @@ class DatePreprocessing(ColumnPreprocessing):
         return len(self.parts) + self.indicator
 
     @property
+    def layout(self) -> str:
+        """See ``ColumnPreprocessing``."""
+        return ", ".join((*self.parts, *["missing"] * self.indicator))
+
+    @property
     def input(self) -> InputColumn:
         """The column as the signature has it."""
         return InputColumn(name=self.name, type=ColumnKind.CATEGORY, content=ColumnContent.DATE, example=self.example)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -44,6 +45,11 @@ class EncodedPreprocessing(ColumnPreprocessing):
     def width(self) -> int:
         """A place for each token, and one more with the indicator."""
         return self.max_length + self.indicator
+
+    @property
+    def layout(self) -> str:
+        """See ``ColumnPreprocessing``."""
+        return f"{super().layout}, of the tokenizer {sha256(self.tokenizer.encode()).hexdigest()[:8]}"
 
     @property
     def input(self) -> InputColumn:
