@@ -20,7 +20,8 @@ _GREY = frozenset({"1", "L", "LA"})
 _ORIENTATION, _SIDEWAYS = 0x0112, range(5, 9)
 """The EXIF tag, and its values that swap height and width."""
 _READABLE = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
-"""What converts to ``_MODES`` without a loss of its own; deeper pixels, and inks, do not."""
+"""What converts to ``_MODES`` without a loss of its own; deep grey, and inks, do not. Of deep colour Pillow reads the
+upper eight bits."""
 _WITH_ALPHA = frozenset({"LA", "RGBA"})
 _OPAQUE = 255
 MAX_PIXELS = 2**26

@@ -119,6 +119,18 @@ def test_colour_becomes_grey_and_grey_colour() -> None:
     np.testing.assert_array_equal(np.asarray(grey)[0, ..., 1], IMAGES[0])
 
 
+def test_of_deep_colour_the_upper_eight_bits_are_read() -> None:
+    deep = np.random.default_rng(0).integers(0, 2**16, (4, 6, 3)).astype(">u2")
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    lines = b"".join(b"\0" + line.tobytes() for line in deep)  # each begins with how it is filtered: not at all
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 6, 4, 16, 2, 0, 0, 0))
+    png = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(ImageEncoder(COLOUR).from_frame([png]), (deep >> 8)[None])
+
+
 def test_a_picture_is_turned_as_its_orientation_says() -> None:
     turned = Image.fromarray(np.rot90(IMAGES[0]).copy())
     exif = Image.Exif()
