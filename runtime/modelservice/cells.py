@@ -106,8 +106,8 @@ def as_number(value: Any, words: frozenset[str] = MISSING_WORDS) -> float:
 def as_text(value: Any) -> str | None:
     """The text that a cell of a categorical column holds, None if it is missing.
 
-    Numbers read as they would stand in a table: 3 and 3.0 are both "3", True is "True". Dates and times of Python,
-    numpy and pandas are texts of ISO 8601, of UTC where they have a zone.
+    Numbers read as they would stand in a table: 3, 3.0 and a decimal 3.00 are all "3", True is "True". Dates and times
+    of Python, numpy and pandas are texts of ISO 8601, of UTC where they have a zone.
 
     Raises:
         ValueError: it holds a structure; the message quotes it.
@@ -124,7 +124,7 @@ def as_text(value: Any) -> str | None:
         number = float(value)
         return None if math.isnan(number) else number_text(number)
     if isinstance(value, date | time | np.datetime64 | Decimal):
-        text = str(value) if isinstance(value, Decimal) else _moment_text(value)
+        text = decimal_text(value) if isinstance(value, Decimal) else _moment_text(value)
         return None if text in _NOT_THERE else text
     raise ValueError(f"{quoted(value)} is neither text nor a number")
 
@@ -143,6 +143,13 @@ def _moment_text(value: date | time | np.datetime64) -> str:
 def number_text(number: float) -> str:
     """A number as a table writes it: whole ones without a decimal point."""
     return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)  # noqa: PLR2004
+
+
+def decimal_text(number: Decimal) -> str:
+    """A decimal as the same number reads in a request: whole ones with all digits, others as float64."""
+    if number.is_finite() and number == number.to_integral_value():
+        return str(int(number))
+    return number_text(float(number)) if number.is_finite() else str(number)
 
 
 def column_name(text: str) -> str:

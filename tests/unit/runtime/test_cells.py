@@ -74,7 +74,11 @@ BERLIN = timezone(timedelta(hours=1))
         (pd.Timestamp("2024-01-05 09:05", tz=BERLIN), "2024-01-05T08:05:00Z"),
         (pd.NaT, None),
         (time(9, 5), "09:05:00"),
-        (Decimal("5.10"), "5.10"),
+        (Decimal("5.10"), "5.1"),
+        (Decimal("5.00"), "5"),
+        (Decimal("-0.00"), "0"),
+        (Decimal("12345678901234567890.0"), "12345678901234567890"),
+        (Decimal("0.0000001"), "1e-07"),
         (Decimal("NaN"), None),
     ],
 )

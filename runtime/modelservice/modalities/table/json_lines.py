@@ -1,7 +1,8 @@
-"""Reading JSON lines: each line is an object, whose keys name columns; numbers stay as they are written."""
+"""Reading JSON lines: each line is an object, whose keys name columns; numbers are the texts of requests."""
 
 import io
 import json
+import math
 from collections import Counter
 from functools import partial
 from itertools import count
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from modelservice.cells import is_unicode, quoted
+from modelservice.cells import as_text, is_unicode, number_text, quoted
 from modelservice.contract.data import Format
 from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError
@@ -27,11 +28,22 @@ class _Object(list[tuple[str, Any]]):
     """The pairs of an object, in order: JSON may say a key twice."""
 
 
+def _whole(digits: str) -> str:
+    """All digits: float64 would merge labels of 20."""
+    return "0" if digits == "-0" else digits
+
+
+def _fraction(digits: str) -> str:
+    """What a request makes of the same number; one beyond float64 stays, so that it can be said."""
+    number = float(digits)
+    return number_text(number) if math.isfinite(number) else digits
+
+
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_Object,
-    parse_int=str,  # as text: float64 would merge labels of 20 digits
-    parse_float=str,
-    parse_constant=lambda name: None if name == "NaN" else name,
+    parse_int=_whole,
+    parse_float=_fraction,
+    parse_constant=lambda name: as_text(float(name)),
 )
 
 

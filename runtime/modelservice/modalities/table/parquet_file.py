@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
+from modelservice.cells import decimal_text
 from modelservice.contract.data import Format
 from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError
@@ -27,8 +28,9 @@ _INDEX = re.compile(r"__index_level_\d+__")
 def parse_parquet(content: bytes, *, field: str = "spec.data") -> Table:
     """Read a table.
 
-    Integers and floats stay numbers. Decimals, times and dates (ISO 8601, in UTC where they have a time zone) become
-    texts, true and false True and False, as frames have them. NaN is missing. Lists, objects and bytes are unreadable.
+    Integers and floats stay numbers. Decimals are the texts that requests make of such numbers; times and dates become
+    texts (ISO 8601, in UTC where they have a time zone), true and false True and False, as frames have them. NaN is
+    missing. Lists, objects and bytes are unreadable.
 
     Args:
         content: the inflated file.
@@ -144,6 +146,12 @@ def _text(array: pa.Array) -> pa.Array:
     return array.cast(pa.string())
 
 
+def _decimal(array: pa.Array) -> pa.Array:
+    encoded = array.dictionary_encode()
+    texts = [None if number is None else decimal_text(number) for number in encoded.dictionary.to_pylist()]
+    return pa.array(texts, type=pa.string()).take(encoded.indices)
+
+
 def _float(array: pa.Array) -> pa.Array:
     numbers = array.cast(pa.float64())
     return pc.if_else(pc.is_nan(numbers), None, numbers)
@@ -171,7 +179,7 @@ _CONVERTERS: Final[tuple[tuple[Callable[[Any], bool], Convert], ...]] = (
     (pa.types.is_integer, lambda array: array),
     (pa.types.is_floating, _float),
     (pa.types.is_boolean, _truth),
-    (pa.types.is_decimal, _text),
+    (pa.types.is_decimal, _decimal),
     (pa.types.is_date, _text),
     (pa.types.is_timestamp, _moment),
     (pa.types.is_time, _time),

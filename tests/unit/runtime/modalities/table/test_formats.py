@@ -22,13 +22,14 @@ from sklearn.datasets import load_iris
 from tests.support.examples import examples
 from tests.unit.runtime.modalities.test_reasons import LISTED
 
-from modelservice.contract.data import Data, Format
+from modelservice.contract.data import ColumnSettings, Data, Format
 from modelservice.contract.failure import DataError
 from modelservice.contract.formats import Excel
 from modelservice.contract.report import Report
 from modelservice.contract.task import Task
 from modelservice.modalities.base import Dataset, FileOptions
 from modelservice.modalities.dataset import build_dataset, divide_rows
+from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.sources import from_frame, read_source
 from modelservice.modalities.table.columns import texts_of
 from modelservice.modalities.table.formats import FORMATS
@@ -127,6 +128,35 @@ def test_rows_have_the_same_digests_in_every_format(format_: Format) -> None:
         return divided.examples.digests(divided.target, seed=0)
 
     assert digests(format_) == digests(Format.CSV)
+
+
+FRACTIONS = [1.0, 2.0, 2.5, 1e-7, 1e16, -0.0]
+HELD_ONCE: list[tuple[Format, list[Any]]] = [
+    *((format_, FRACTIONS) for format_ in WRITERS if format_ is not Format.CSV),
+    *((format_, ["high", "low", 1.0, 1.5, 3, True]) for format_ in (Format.JSON_LINES, Format.EXCEL)),
+    *((format_, [7, 10**15, -3]) for format_ in WRITERS),
+    *((format_, ["1.0", "1", "1.50", "x"]) for format_ in WRITERS),
+    (Format.PARQUET, [decimal.Decimal(text) for text in ("1.00", "1.50", "0.25", "100.00")]),
+]
+"""What a column holds in a format that can say it; of CSV all cells are texts."""
+
+
+@pytest.mark.parametrize("type_", ["Category", "Text"])
+@pytest.mark.parametrize(("format_", "held"), HELD_ONCE)
+def test_a_row_of_a_file_that_is_sent_as_a_request_is_encoded_as_in_training(
+    format_: Format, held: list[Any], type_: str
+) -> None:
+    columns: Columns = {"c": held * 12, "x": [*range(12 * len(held))], "y": ["p", "q"] * (6 * len(held))}
+    data = DATA.model_copy(update={"columns": {"c": ColumnSettings.model_validate({"type": type_})}})
+    examples_ = divide_rows(read_source(WRITERS[format_](columns), format=format_), data).examples
+    rows = np.arange(len(columns["c"]))
+    preprocessing, _ = examples_.fit(rows)
+    sent = json.loads(
+        json.dumps([{"c": c, "x": x} for c, x in zip(columns["c"], columns["x"], strict=True)], default=float)
+    )
+    asked = open_encoder("Table", preprocessing.model_dump_json().encode()).encode_counted(sent)
+    np.testing.assert_array_equal(asked.features, examples_.encode(preprocessing, rows))
+    assert asked.unlike == {}
 
 
 @pytest.mark.parametrize("format_", WRITERS)

@@ -1,4 +1,4 @@
-"""JSON lines: each line is a row, numbers stay as they are written, and what is wrong is named with its line."""
+"""JSON lines: each line is a row, numbers are the texts of requests, and what is wrong is named with its line."""
 
 import json
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelservice.cells import as_text
 from modelservice.contract.failure import DataError
 from modelservice.modalities.table import json_lines, table
 from modelservice.modalities.table.json_lines import parse_json_lines
@@ -16,14 +17,17 @@ def cells(content: str) -> dict[str, list[Any]]:
     return {name: column.to_pylist() for name, column in parse_json_lines(content.encode()).columns.items()}
 
 
-def test_numbers_are_the_texts_that_stand_in_the_file() -> None:
-    line = '{"a": 12345678901234567890123, "b": 1.10, "c": 1e400, "d": -0, "e": 007}'
+def test_whole_numbers_keep_all_digits_and_others_are_the_texts_that_requests_make_of_them() -> None:
+    line = '{"a": 12345678901234567890123, "b": 1.10, "c": 1e400, "d": -0, "e": 007, "f": 1.0, "g": 1E2, "h": 1e-7}'
     assert cells(line.replace("007", '"007"')) == {
         "a": ["12345678901234567890123"],
-        "b": ["1.10"],
+        "b": ["1.1"],
         "c": ["1e400"],
-        "d": ["-0"],
+        "d": ["0"],
         "e": ["007"],
+        "f": ["1"],
+        "g": ["100"],
+        "h": ["1e-07"],
     }
 
 
@@ -32,7 +36,7 @@ def test_truth_and_what_is_no_number_are_as_frames_have_them() -> None:
         "a": ["True", "x"],
         "b": [None, "False"],
         "c": [None, "1"],
-        "d": ["-Infinity", ""],
+        "d": ["-inf", ""],
     }
 
 
@@ -125,10 +129,7 @@ def test_every_line_is_a_row_with_what_stands_in_it(rows: list[dict[str, Any]]) 
     assert set(texts) == {name for row in rows for name in row}
     for name, column in texts.items():
         given_values = [row.get(name) for row in rows]
-        assert column == [
-            value if value is None or isinstance(value, str) else str(value) if isinstance(value, bool) else repr(value)
-            for value in given_values
-        ]
+        assert column == [value if isinstance(value, str) else as_text(value) for value in given_values]
 
 
 @given(st.text(alphabet='{}[]":, \n1aentrulfs\\', max_size=40))
