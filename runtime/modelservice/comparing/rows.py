@@ -26,7 +26,7 @@ from modelservice.modalities.encoders import OPENERS
 from modelservice.modalities.sources import check_held, read_as, read_file
 from modelservice.modalities.table.source import TableSource
 from modelservice.modalities.tokenizers import tokenizer_of
-from modelservice.modalities.weights import WEIGHT_FIELD, read_weights
+from modelservice.modalities.weights import read_counting, read_weights
 from modelservice.tasks.base import Array, Target, Weights
 from modelservice.tasks.labels import codes_among
 
@@ -170,16 +170,15 @@ def _test_rows(
 
 def _other_rows(models: tuple[Model, Model], source: Source, data: Data) -> Answered:
     signature = models[0].artifact.signature
-    cells = source.target(signature.target or data.target, data.missing)
+    cells, column, _ = read_counting(source, signature.target or data.target, data)
     if signature.labels:
         codes = codes_among(cells, signature.labels)
         target = Target(name=cells.name, values=codes, present=codes >= 0, strata=codes, labels=signature.labels)
     else:
         target = models[0].task.read(cells)
     present, weights = target.present, None
-    if data.sample_weight is not None:
-        weights = read_weights(source.aside(data.sample_weight, data.missing, field=WEIGHT_FIELD), present)
-        present = present & (weights > 0)
+    if column is not None:
+        weights = read_weights(column, present)
     rows = np.flatnonzero(present)
     if not len(rows):
         raise NotComparableError(

@@ -377,12 +377,15 @@ class Source(Protocol):
     def given(self) -> NDArray[np.int8] | None:
         """Of each row the side of the file that it stands in, as ``split`` numbers them; None where all may learn."""
 
-    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
+    def target(
+        self, name: str, missing: Sequence[str] | None = None, *, unread: NDArray[np.bool_] | None = None
+    ) -> TargetCells:
         """The target's cells.
 
         Args:
             name: of the target.
             missing: ``spec.data.missing``: texts that mean a missing value, None for the usual ones.
+            unread: bool [rows], whose cells are missing whatever they hold; None for no row.
 
         Raises:
             DataError: there is no such column or array.

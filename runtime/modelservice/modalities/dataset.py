@@ -1,6 +1,6 @@
 """What is learned from: a source after ``spec.data`` and ``spec.task`` were applied to it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from modelservice.modalities.dividing import divide_target
 from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.split import Split
 from modelservice.modalities.split_columns import Deciding, chosen_column_split
-from modelservice.modalities.weights import WEIGHT_FIELD, read_weights
+from modelservice.modalities.weights import WEIGHT_FIELD, Counting, read_counting, read_weights
 from modelservice.tasks.base import Target, TargetCells, Task
 from modelservice.tasks.choice import choose_task
 from modelservice.tasks.labels import with_positive
@@ -95,19 +95,20 @@ def encode_by(preprocessing: Document, inputs: tuple[Input, ...], divided: Divid
 
 def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Divided:
     """Choose the task, read the target and divide the rows; for arguments and errors see ``build_dataset``."""
-    cells = source.target(data.target, data.missing)
+    counting = read_counting(source, data.target, data)
+    cells = counting.target
     chosen, inferred = choose_task(task, cells)
-    columns = _columns_aside(source, data, cells)
+    columns = _columns_aside(source, data, counting)
     labelled = chosen.read(cells)
     if task is not None and task.classification is not None and task.classification.positive_label is not None:
         labelled = with_positive(labelled, task.classification.positive_label)
-    read, weights, dropped = _weighed(labelled, columns.get(WEIGHT_FIELD))
+    weights, dropped = _weighed(labelled, counting)
     aside = [column.name for column in columns.values()]
-    examples = source.examples(data.features, read, data.missing, data.columns, aside)
+    examples = source.examples(data.features, labelled, data.missing, data.columns, aside)
     if (rules := NumberRules.of(data)).changed is not None:
         examples = examples.by_rules(rules)
-    rows = np.flatnonzero(read.present)
-    target = _present(read)
+    rows = np.flatnonzero(labelled.present)
+    target = _present(labelled)
     split = chosen_column_split(data.split)
     by = None if split is None else (split[0], Deciding(cells=columns[split[0].field], rows=rows))
     digests = examples.digests(target, seed=data.split.seed)
@@ -122,22 +123,23 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
         split=sides,
         keys=digests if by is None else by[0].keys(by[1], data.split),
         weights=None if weights is None else weights[rows],
-        dropped=len(read.values) - len(rows),
+        dropped=len(labelled.values) - len(rows),
         notes=(*inferred, *cells.notes, *target.notes, *examples.notes, *dropped, *said),
         rows=rows,
     )
 
 
-def _columns_aside(source: Source, data: Data, target: TargetCells) -> dict[str, TargetCells]:
+def _columns_aside(source: Source, data: Data, counting: Counting) -> dict[str, TargetCells]:
     """Columns that are no features by themselves, by the field that names them, with a cell for each of the target's.
 
     Raises:
         DataError: there is none of that name, it is the target, or it has another length.
     """
-    named = {} if data.sample_weight is None else {WEIGHT_FIELD: data.sample_weight}
+    target = counting.target
+    found = {} if counting.column is None else {WEIGHT_FIELD: counting.column}
     if (split := chosen_column_split(data.split)) is not None:
-        named[split[0].field] = split[1]
-    found = {field: source.aside(name, data.missing, field=field) for field, name in named.items()}
+        field, name = split[0].field, split[1]
+        found[field] = source.aside(name, data.missing, field=field)
     for field, cells in found.items():
         if cells.name == target.name:
             message = f"{cells.noun} {cells.name} is the target: name another in {field}"
@@ -149,17 +151,15 @@ def _columns_aside(source: Source, data: Data, target: TargetCells) -> dict[str,
     return found
 
 
-def _weighed(read: Target, column: TargetCells | None) -> tuple[Target, NDArray[np.float64] | None, tuple[str, ...]]:
-    """The target with rows of weight 0 left out like those without a target, the weights, and which were left out."""
-    dropped = [*absent_note(int((~read.present).sum()), read.name)]
+def _weighed(read: Target, counting: Counting) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+    """The weights of all rows, and what is said of them and of the rows that are left out."""
+    column, left_out = counting.column, counting.left_out
+    absent = absent_note(int((~read.present).sum()) - left_out, read.name)
     if column is None:
-        return read, None, tuple(dropped)
-    weights = read_weights(column, read.present)
-    counts = read.present & (weights > 0)
-    if light := int((read.present & ~counts).sum()):
-        dropped.append(f"dropped {light} rows of weight 0 in {column.name}")
+        return None, absent
+    dropped = (f"dropped {left_out} rows of weight 0 in {column.name}",) if left_out else ()
     said = f"rows count by {column.noun} {column.name}, in training and in metrics"
-    return replace(read, present=counts), weights, (*dropped, said)
+    return read_weights(column, read.present), (*absent, *dropped, said)
 
 
 def absent_note(rows: int, target: str) -> tuple[str, ...]:

@@ -1,17 +1,54 @@
 """How much rows count: ``spec.data.sampleWeight``."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.cells import is_number_text, quoted
+from modelservice.contract.data import Data
 from modelservice.contract.failure import DataError
+from modelservice.modalities.base import Source
 from modelservice.tasks.base import TargetCells
 
 WEIGHT_FIELD = "spec.data.sampleWeight"
 MAX_WEIGHT = 1e30
 """So that sums and squares of many weights stay numbers."""
+
+
+class Counting(NamedTuple):
+    """What is predicted, of the rows that count.
+
+    Attributes:
+        target: its cells; those of rows of weight 0 are missing.
+        column: the cells of the weights; None where all rows count alike.
+        left_out: how many rows have a weight of 0.
+    """
+
+    target: TargetCells
+    column: TargetCells | None = None
+    left_out: int = 0
+
+
+def read_counting(source: Source, name: str, data: Data) -> Counting:
+    """Read a target as if rows of weight 0 were not there: what they hold decides nothing, and may be anything.
+
+    Args:
+        source: the data.
+        name: of the target.
+        data: ``spec.data``.
+
+    Raises:
+        DataError: there is no such column, or every row has a weight of 0.
+    """
+    if data.sample_weight is None:
+        return Counting(source.target(name, data.missing))
+    column = source.aside(data.sample_weight, data.missing, field=WEIGHT_FIELD)
+    unread = _numbers(column) == 0
+    if unread.all():
+        raise _no_weight(column)
+    return Counting(source.target(name, data.missing, unread=unread), column, int(unread.sum()))
 
 
 def read_weights(cells: TargetCells, present: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -24,8 +61,7 @@ def read_weights(cells: TargetCells, present: NDArray[np.bool_]) -> NDArray[np.f
     Raises:
         DataError: names the first row whose cell is no weight, or says that no row counts.
     """
-    numbers = cells.as_numbers()
-    values = np.array([*map(_weight, numbers.texts), math.nan])[cells.codes]
+    values = _numbers(cells)
     values[~present] = math.nan
     wrong = present & np.isnan(values)
     if wrong.any():
@@ -36,9 +72,18 @@ def read_weights(cells: TargetCells, present: NDArray[np.bool_]) -> NDArray[np.f
         raise DataError("NotAWeight", f"{cells.place(row)}, {cells.noun} {cells.name}: {message}", field=WEIGHT_FIELD)
     counting = values[values > 0]
     if not len(counting):
-        message = f"{cells.noun} {cells.name} is 0 in every row with a target, so none counts: give some rows a weight"
-        raise DataError("NoWeight", message, field=WEIGHT_FIELD)
+        raise _no_weight(cells)
     return np.asarray(values / counting.mean())
+
+
+def _no_weight(cells: TargetCells) -> DataError:
+    message = f"{cells.noun} {cells.name} is 0 in every row with a target, so none counts: give some rows a weight"
+    return DataError("NoWeight", message, field=WEIGHT_FIELD)
+
+
+def _numbers(cells: TargetCells) -> NDArray[np.float64]:
+    """float64 [rows], NaN where a cell is no weight."""
+    return np.array([*map(_weight, cells.as_numbers().texts), math.nan])[cells.codes]
 
 
 def _weight(text: str) -> float:

@@ -69,21 +69,30 @@ class ImageSource:
         """The same, whose images somebody makes numbers of; for errors see ``ImageSource``."""
         return ImageSource(self._arrays, sha256=self.sha256, asked=asked)
 
-    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
+    def target(
+        self, name: str, missing: Sequence[str] | None = None, *, unread: NDArray[np.bool_] | None = None
+    ) -> TargetCells:
         """The target's values as texts; NaN, blank texts and those of ``missing`` are missing.
 
         Raises:
             DataError: there is no such array, or it is not one value for each image.
         """
         self._check_name(name, reason="TargetNotFound", field=TARGET_FIELD)
-        return self._cells(name, missing, field=TARGET_FIELD)
+        return self._cells(name, missing, field=TARGET_FIELD, unread=unread)
 
     def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
         """The values of an array that is neither target nor images; for errors see ``target``."""
         self._check_name(name, reason="ColumnNotFound", field=field)
         return self._cells(name, missing, field=field)
 
-    def _cells(self, name: str, missing: Sequence[str] | None, *, field: str) -> TargetCells:
+    def _cells(
+        self,
+        name: str,
+        missing: Sequence[str] | None,
+        *,
+        field: str,
+        unread: NDArray[np.bool_] | None = None,
+    ) -> TargetCells:
         values = self._arrays.load(name)
         if values.ndim == 2 and values.shape[1] == 1:  # noqa: PLR2004 - a column, as Keras has it
             values = values[:, 0]
@@ -91,7 +100,11 @@ class ImageSource:
             found = f"{values.dtype} of shape {list(values.shape)}"
             message = f"array {name} is {found}, expected one number or text for each image: name another array"
             raise DataError("NotATarget", message, field=field)
-        codes, texts = _texts(name, values)
+        read = np.ones(len(values), dtype=bool)
+        if unread is not None and len(unread) == len(values):  # other lengths are said where arrays are compared
+            read = ~unread
+        codes = np.full(len(values), -1, dtype=np.int32)
+        codes[read], texts = _texts(name, values[read])
         rule = Missing.of(missing)
         gone = np.array([rule.means(text) for text in texts], dtype=bool)
         kept = np.append(np.where(gone, -1, np.cumsum(~gone) - 1), -1).astype(np.int32)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from modelservice.cells import Missing, column_name, quoted
@@ -66,13 +67,15 @@ class TableSource:
         """The same, whose texts of columns of type Encoded become these tokens."""
         return TableSource(self._table, given=self.given, reading=reading)
 
-    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
+    def target(
+        self, name: str, missing: Sequence[str] | None = None, *, unread: NDArray[np.bool_] | None = None
+    ) -> TargetCells:
         """The target's cells.
 
         Raises:
             DataError: there is no such column, or its numbers can be read in two ways.
         """
-        return self._cells(self._known(name, reason="TargetNotFound", field=TARGET_FIELD), missing)
+        return self._cells(self._known(name, reason="TargetNotFound", field=TARGET_FIELD), missing, unread)
 
     def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
         """The cells of a column that is neither target nor, by itself, a feature.
@@ -82,9 +85,11 @@ class TableSource:
         """
         return self._cells(self._known(name, reason="ColumnNotFound", field=field), missing)
 
-    def _cells(self, name: str, missing: Sequence[str] | None) -> TargetCells:
-        rule = Missing.of(missing)
-        given, blank = blanked(self._table.columns[name], rule)
+    def _cells(self, name: str, missing: Sequence[str] | None, unread: NDArray[np.bool_] | None = None) -> TargetCells:
+        rule, given = Missing.of(missing), self._table.columns[name]
+        if unread is not None:
+            given = pc.if_else(unread, pa.scalar(None, given.type), given)
+        given, blank = blanked(given, rule)
         cells = coded(name, texts_of(given), self._table.place)
         return TargetCells(
             name=name,

@@ -95,7 +95,7 @@ class StreamedTable:
         self.sha256 = pieces.sha256
         self._pieces = pieces
 
-    def target(self, name: str, missing: Sequence[str] | None = None) -> NoReturn:  # noqa: ARG002 - as ``Source``
+    def target(self, *_: Any, **__: Any) -> NoReturn:
         """It cannot be held.
 
         Raises:

@@ -62,9 +62,11 @@ class TextSource:
         self._settings = settings
         self._tokenizer = tokenizer
 
-    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
+    def target(
+        self, name: str, missing: Sequence[str] | None = None, *, unread: NDArray[np.bool_] | None = None
+    ) -> TargetCells:
         """See ``Source``."""
-        return self._source.target(name, missing)
+        return self._source.target(name, missing, unread=unread)
 
     def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
         """See ``Source``."""

@@ -176,6 +176,14 @@ def test_a_row_that_cannot_be_judged_is_named(
         of_file(third, fourth, file)
 
 
+def test_a_row_of_no_weight_may_hold_any_target(third: Model, fourth: Model, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    rows = [f"{row.rstrip()},{1 + place % 2}" for place, row in enumerate(ROWS[1:61:2])]
+    file.write_text("\n".join([f"{ROWS[0].rstrip()},w", *rows, "5.1,3.5,1.4,0.2,tulip,0"]))
+    found = of_file(third, fourth, file, data=DATA.model_copy(update={"sample_weight": "w"}))
+    assert (found.rows, found.dropped) == (30, 1)
+
+
 def test_rows_without_the_truth_are_refused(third: Model, fourth: Model, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("".join([ROWS[0], ROWS[1].rpartition(",")[0] + ",\n"]))

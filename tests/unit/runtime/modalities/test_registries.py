@@ -139,7 +139,9 @@ class WaveSource:
         self.labels = [row[0] for row in rows]
         self.waves = np.array([row[1:] for row in rows], dtype=np.float64)
 
-    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
+    def target(
+        self, name: str, missing: Sequence[str] | None = None, *, unread: NDArray[np.bool_] | None = None
+    ) -> TargetCells:
         texts = tuple(dict.fromkeys(self.labels))
         codes = np.array([texts.index(label) for label in self.labels], dtype=np.int32)
         return TargetCells(name=name, codes=codes, texts=texts, noun="label")

@@ -80,7 +80,33 @@ def test_weights_that_are_all_zero_leave_nothing() -> None:
     assert caught.value.reason == "NoWeight"
 
 
-def test_a_class_of_no_weight_cannot_be_learned() -> None:
-    with pytest.raises(DataError, match="no training row has the class 'r'") as caught:
-        weighed([*ROWS, "1,0,r", "2,0,r"])
-    assert caught.value.reason == "ClassUntrained"
+WHOLE = [f"{n},{1 + n % 3},{n % 4}" for n in range(60)]
+PRICES = [f'{n},{1 + n % 3},"${n + 1},{100 + n}.50"' for n in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "weightless"),
+    [
+        (ROWS, ["1,0,r", "2,0,r"]),
+        (ROWS, ["1,0,r"]),
+        (ROWS, [f"{n},0,{n}" for n in range(200)]),
+        (WHOLE, ["1,0,1.5"]),
+        (WHOLE, ["1,0,broken"]),
+        (WHOLE, ["1,0,1e99"]),
+        (PRICES, ["1,0,broken", '2,0,"1,5"']),
+    ],
+)
+def test_what_a_row_of_no_weight_says_of_the_target_decides_nothing(rows: list[str], weightless: list[str]) -> None:
+    dataset, without = weighed([*rows, *weightless]), weighed(rows)
+    assert (dataset.task.name, dataset.labels) == (without.task.name, without.labels)
+    assert (dataset.rows, dataset.dropped) == (60, len(weightless))
+    assert set(dataset.notes) - set(without.notes) == {f"dropped {len(weightless)} rows of weight 0 in w"}
+    for side in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(dataset, side).values, getattr(without, side).values)
+        np.testing.assert_array_equal(getattr(dataset, side).features, getattr(without, side).features)
+
+
+def test_a_row_of_no_weight_and_no_target_is_counted_once() -> None:
+    dataset = weighed([*ROWS, "5,0,", "6,,", "7,0,p"])
+    assert (dataset.rows, dataset.dropped) == (60, 3)
+    assert {"dropped 1 rows without a value in y", "dropped 2 rows of weight 0 in w"} <= {*dataset.notes}

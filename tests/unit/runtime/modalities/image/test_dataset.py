@@ -148,6 +148,12 @@ HUGE[9] = 1e300
         ({"X": NAN, "y": CLASSES}, {}, "NotANumber", "image 7 of array X holds a value that is not a finite"),
         ({"X": HUGE, "y": CLASSES}, {}, "NotANumber", "image 9 of array X"),
         ({"X": pixels(), "y": CLASSES[:50]}, {}, "LengthsDiffer", "X has 60 images, and y has 50 values"),
+        (
+            {"X": pixels(), "y": CLASSES, "w": np.zeros(50) + (np.arange(50) > 0)},
+            {"features": ["X"], "sampleWeight": "w"},
+            "LengthsDiffer",
+            "w has 50 values, and y has 60",
+        ),
         ({"X": pixels(), "y": np.eye(60)}, {}, "NotATarget", "y is float64 of shape [60, 60], expected one number"),
         ({"X": pixels(), "y": CLASSES.astype(complex)}, {}, "NotATarget", "y is complex128"),
         ({"X": pixels(), "y": np.array([b"\xff", b"a"] * 30)}, {}, "NotATarget", "not UTF-8"),
@@ -161,6 +167,14 @@ def test_arrays_that_are_no_images_or_no_target(arrays: Any, more: Any, reason: 
     error = refused(npz(**arrays), **more)
     assert error.reason == reason
     assert words in error.message
+
+
+def test_what_an_image_of_no_weight_says_of_the_target_decides_nothing() -> None:
+    said, heavy = CLASSES.astype(np.float64), np.ones(60)
+    said[7], heavy[7] = 1.5, 0
+    content = npz(X=pixels(), y=said, w=heavy)
+    dataset = build_dataset(read_source(content, format=Format.NPZ), settings(features=["X"], sampleWeight="w"))
+    assert (dataset.task.name, dataset.labels, dataset.rows, dataset.dropped) == ("Multiclass", ("0", "1", "2"), 59, 1)
 
 
 @pytest.mark.parametrize("point", [0xD800, 0xDFFF, 0x110000, 0x7FFFFFFF])

@@ -154,9 +154,9 @@ def test_a_row_of_a_file_that_is_sent_as_a_request_is_encoded_as_in_training(
     sent = json.loads(
         json.dumps([{"c": c, "x": x} for c, x in zip(columns["c"], columns["x"], strict=True)], default=float)
     )
-    asked = open_encoder("Table", preprocessing.model_dump_json().encode()).encode_counted(sent)
-    np.testing.assert_array_equal(asked.features, examples_.encode(preprocessing, rows))
-    assert asked.unlike == {}
+    features, unlike = open_encoder("Table", preprocessing.model_dump_json().encode()).encode_counted(sent)
+    np.testing.assert_array_equal(features, examples_.encode(preprocessing, rows))
+    assert unlike == {}
 
 
 @pytest.mark.parametrize("format_", WRITERS)
