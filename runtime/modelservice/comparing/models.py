@@ -1,20 +1,14 @@
 """A model that is compared, with what it says of itself."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from modelservice.artifact.load import Artifact
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.manifest import METRICS_FILE
 from modelservice.inference.predictor import Predictor
-from modelservice.tasks import task_of
+from modelservice.tasks import answer_alike, task_of
 from modelservice.tasks.base import Task
-from modelservice.tasks.binary import BINARY
 from modelservice.tasks.metrics_document import MetricsDocument
-from modelservice.tasks.threshold import BINARY_THRESHOLD
-
-_TWO_CLASSES: Final = frozenset({BINARY.name, BINARY_THRESHOLD.name})
-"""One task to people: a threshold is a setting of it."""
 
 
 class NotComparableError(ValueError):
@@ -73,10 +67,9 @@ def check_alike(first: Model, second: Model) -> None:
         NotComparableError: names what differs.
     """
     one, other = first.artifact.signature, second.artifact.signature
-    same_task = one.task == other.task or {one.task, other.task} <= _TWO_CLASSES
     for what, values, same in (
         ("the target differs", (one.target, other.target), one.target == other.target),
-        ("the task differs", (one.task, other.task), same_task),
+        ("the task differs", (one.task, other.task), answer_alike(one.task, other.task)),
         ("the kind of data differs", (one.modality, other.modality), one.modality == other.modality),
         ("the classes differ", tuple(", ".join(each.labels) for each in (one, other)), one.labels == other.labels),
     ):

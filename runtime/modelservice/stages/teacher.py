@@ -25,6 +25,7 @@ from modelservice.modalities.dataset import Divided
 from modelservice.modalities.elsewhere import Named, read_elsewhere
 from modelservice.modalities.encoders import read_preprocessing
 from modelservice.modalities.likeness import difference
+from modelservice.tasks import answer_alike
 
 FIELD: Final = "spec.training.teacher"
 
@@ -46,7 +47,7 @@ def taught(teacher: Teacher, divided: Divided, dataset: Dataset) -> Dataset:
     before = artifact.signature
     if (why := difference(before, dataset, categories=False)) is not None:
         raise _unsuited(teacher, why)
-    if before.task != dataset.task.name:
+    if not answer_alike(before.task, dataset.task.name):
         raise _unsuited(teacher, f"answers a {before.task} task, and {dataset.task.name} is learned")
     preprocessing, engine = _opened(teacher, artifact)
 

@@ -15,6 +15,12 @@ TASKS: Final[tuple[Task, ...]] = (BINARY, BINARY_THRESHOLD, MULTICLASS, REGRESSI
 """The first that suits a target is taken, so special ones stand first."""
 SERVED: Final[tuple[ServedTask, ...]] = (TENSORS,)
 """What can be served beside these, though not learned."""
+_TWO_CLASSES: Final = frozenset({BINARY.name, BINARY_THRESHOLD.name})
+
+
+def answer_alike(one: str, other: str) -> bool:
+    """Whether models of two tasks, by name, say the same of a row: a threshold is a setting of two classes."""
+    return one == other or {one, other} <= _TWO_CLASSES
 
 
 def served_task_of(signature: Signature) -> ServedTask:

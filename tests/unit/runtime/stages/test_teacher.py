@@ -19,6 +19,7 @@ from modelservice.artifact.stores.folder import write
 from modelservice.contract.data import Data
 from modelservice.contract.failure import DataError, StageError, StorageError
 from modelservice.contract.manifest import MODEL_FILE
+from modelservice.contract.task import Task
 from modelservice.contract.training import Teacher
 from modelservice.contract.work_order import TrainWork
 from modelservice.families.base import usual_steps
@@ -90,6 +91,22 @@ def test_three_classes_and_a_small_student(tmp_path: Path) -> None:
     teacher = teacher_of(store(forest, tmp_path / "forest"), forest.digest)
     student = produce(train_work(epochs=40, hidden=(4,), teacher=teacher))
     assert student.metrics.test.primary_metric.value > 0.85
+
+
+def test_a_threshold_is_no_other_task(tmp_path: Path) -> None:
+    """Probabilities are learned; where an answer changes is a matter of each model."""
+    asked = Task.model_validate({"classification": {"positiveLabel": "right", "threshold": {"maximize": "F1"}}})
+    decided = train_work(model={"decisionTree": {"maxDepth": 3}}, target="label").model_copy(update={"task": asked})
+    tree = produce(decided, squares(right))
+    assert tree.manifest.task == "BinaryThreshold"
+    teacher = teacher_of(store(tree, tmp_path / "tree"), tree.digest, weight=1, temperature=1)
+    plain = train_work(epochs=30, target="label", teacher=teacher)
+    for work, task in ((plain, "Binary"), (plain.model_copy(update={"task": asked}), "BinaryThreshold")):
+        student = produce(work, squares(wrong))
+        assert student.manifest.task == task
+        right_one, left_one = modelservice.load(store(student, tmp_path / task)).predict_proba([[0.9, 0], [-0.9, 0]])
+        assert right_one[1] > 0.9
+        assert left_one[1] < 0.1
 
 
 def test_it_is_asked_as_its_own_preprocessing_encodes_the_rows(tmp_path: Path) -> None:
