@@ -43,7 +43,9 @@ class StepContext:
     """What steps learn from.
 
     Attributes:
-        dataset: its training rows teach, its validation rows choose; no step looks at test rows.
+        dataset: rows as they are, whose validation rows choose among models; no step looks at test rows.
+        learned: the same rows as the training weighed them, and its loss: its training rows teach networks, its
+            validation rows choose the epoch.
         teacher: the model as it was before the first step: features to raw outputs float32 [rows, width].
         seed: of order and initial weights.
         observe: is told of each epoch.
@@ -54,6 +56,7 @@ class StepContext:
     """
 
     dataset: Dataset
+    learned: Dataset
     teacher: Callable[[Features], Array]
     seed: int
     observe: Callable[[Progress], None]

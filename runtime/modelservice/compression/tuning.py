@@ -27,7 +27,7 @@ from modelservice.training.augmentation import build_augments
 from modelservice.training.curves import Epoch
 from modelservice.training.distillation import beside_teacher, targets_beside
 from modelservice.training.loop import Augment, Rows, seeded, step_rows, train_module
-from modelservice.training.losses import OBJECTIVES
+from modelservice.training.losses import objective_of
 from modelservice.training.threads import limited_threads, threads_for
 
 RATE, FIRST_RATE = 0.003, 0.005
@@ -90,8 +90,8 @@ def _learn(
     rate: float,
     hold: Hold | None = None,
 ) -> StoredNetwork:
-    dataset = context.dataset
-    plain = OBJECTIVES[dataset.task.loss]
+    dataset = context.learned
+    own = objective_of(dataset.task.loss, dataset.loss)
     settings = Hyperparameters(
         optimizer=Optimizer(adam=Adam(learning_rate=rate)),
         schedule=Schedule(cosine=Cosine()),
@@ -101,7 +101,7 @@ def _learn(
     )
 
     def observe(epoch: Epoch) -> None:
-        metric = Metric(name=plain.metric, value=epoch.metric)
+        metric = Metric(name=own.metric, value=epoch.metric)
         context.observe(Progress(done=epoch.number, total=epoch.of, loss=epoch.validation_loss, metric=metric))
 
     work = architecture.multiply_adds * step_rows(settings, len(dataset.train.values))
@@ -112,7 +112,7 @@ def _learn(
     ):
         train_module(
             module,
-            objective=beside_teacher(plain, dataset.task.loss, temperature=lesson.temperature, weight=lesson.weight),
+            objective=beside_teacher(own, dataset.task.loss, temperature=lesson.temperature, weight=lesson.weight),
             train=_rows(dataset.train, context, architecture.head),
             validation=_rows(dataset.validation, context, architecture.head),
             settings=settings,

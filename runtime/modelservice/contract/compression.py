@@ -253,10 +253,10 @@ class Compression(Contract):
         default=_DEFAULT_DROP,
         ge=0,
         le=1,
-        description="How much of the primary metric (accuracy, R2) may be lost: the upper end of the paired 95 %"
-        " interval on the test rows must not be above it, else the uncompressed model is kept and the condition"
-        " Compressed says so. Few rows show little: of n rows that are all classified as before, the upper end is"
-        " 3.84 / (n + 3.84). Default 0.005.",
+        description="How much of the primary metric (accuracy, R2), or with imbalance: ClassWeight of balancedAccuracy,"
+        " may be lost: the upper end of the paired 95 % interval on the test rows must not be above it, else the"
+        " uncompressed model is kept and the condition Compressed says so. Few rows show little: of n rows that"
+        " are all classified as before, the upper end is 3.84 / (n + 3.84). Default 0.005.",
     )
     max_drop: MaxDrop | None = Field(
         default=None, description="The same for another metric, in the place of maxAccuracyDrop. Default: none."

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.task import Imbalance
 from modelservice.modalities.base import Dataset, Side, together
 
@@ -36,3 +37,11 @@ REMEDIES: Final[Mapping[Imbalance, Callable[[Dataset], Dataset]]] = {
     Imbalance.CLASS_WEIGHT: by_class_weight,
 }
 """What a family learns from, by ``spec.task.classification.imbalance``."""
+JUDGED_BY: Final[Mapping[Imbalance, KnownMetric | None]] = {
+    Imbalance.NONE: None,
+    Imbalance.CLASS_WEIGHT: KnownMetric.BALANCED_ACCURACY,
+}
+"""By what two models are compared where nobody says it: classes are as heavy as they were in training.
+
+None stands for the primary metric.
+"""

@@ -42,8 +42,16 @@ from modelservice.reports.findings import examine
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.compress_parent import read_parent
-from modelservice.stages.compress_summary import check_metric, latency, measured_speed, missed_target, summarize
+from modelservice.stages.compress_summary import (
+    check_metric,
+    judged_by,
+    latency,
+    measured_speed,
+    missed_target,
+    summarize,
+)
 from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_sides
+from modelservice.stages.recipe import learned_from
 from modelservice.tasks.base import Array, Drop
 from modelservice.tasks.metrics_document import MetricsDocument
 from modelservice.tasks.paired import metric_drop
@@ -66,17 +74,19 @@ class CompressStage:
         watch = context.watch
         with watch.step("read"):
             parent, divided, dataset = read_parent(work, context.source())
-            check_metric(work.compression.metric, dataset)
+            metric = judged_by(work.compression, work.task)
+            check_metric(metric, dataset)
         asked, before = work.compression, parent.content(MODEL_FILE)
         epochs = len((parent.document(METRICS_FILE, MetricsDocument).curves or {}).get("epoch", ()))
         told = _Counted(context.observe, planned_epochs(asked.steps, epochs=epochs))
         told.step()
         learning = StepContext(
             dataset=dataset,
+            learned=learned_from(dataset, work.task),
             teacher=partial(run_batches, OnnxEngine(before).run),
             seed=work.data.split.seed,
             budget=asked.budget,
-            metric=asked.metric,
+            metric=metric,
             observe=told.epoch,
             kept=KeptNetworks(store=context.checkpoints, key=order.key, data=dataset.sha256, say=context.say),
             clock=watch.clock,
@@ -90,10 +100,11 @@ class CompressStage:
             )
         told.compressed()
         with watch.step("evaluate"):
-            judged = _judge(dataset, parent, made.onnx, asked.metric)
+            judged = _judge(dataset, parent, made.onnx, metric)
         told.step()
         summary = summarize(
             judged.drop,
+            metric,
             asked=asked,
             tested=judged.metrics.test,
             sizes=(len(before), len(made.onnx)),

@@ -8,24 +8,43 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import CompressionSummary
 from modelservice.contract.metric_names import LOWER_IS_BETTER, KnownMetric
 from modelservice.contract.sizes import BATCH, Tried
+from modelservice.contract.task import Task
 from modelservice.modalities.base import Dataset
+from modelservice.modalities.imbalance import JUDGED_BY
+from modelservice.stages.recipe import classification_of
 from modelservice.tasks.base import Drop
 
 
+def judged_by(asked: Compression, task: Task | None) -> KnownMetric | None:
+    """The metric that the budget is of, None for the primary one.
+
+    Where nobody names it, and the training made rare classes as heavy as others, a model that forgets them must not
+    pass for a better one, as accuracy would have it.
+    """
+    return asked.metric or JUDGED_BY[classification_of(task).imbalance]
+
+
 def summarize(
-    drop: Drop, *, asked: Compression, tested: Evaluation, sizes: tuple[int, int], missed: str = ""
+    drop: Drop,
+    metric: KnownMetric | None,
+    *,
+    asked: Compression,
+    tested: Evaluation,
+    sizes: tuple[int, int],
+    missed: str = "",
 ) -> CompressionSummary:
     """Whether the smaller model is taken, and a sentence that says so.
 
     Args:
         drop: of the metric that has the budget, on the test rows.
+        metric: which one that is, None for the primary one.
         asked: says the budget.
         tested: says the primary metric, and on how many rows.
         sizes: bytes of the model before and after.
         missed: what else is to be said of a smaller model that is taken.
     """
     (before, after), budget = sizes, asked.budget
-    changed, may = changes(drop, asked.metric or tested.primary, rows=tested.rows)
+    changed, may = changes(drop, metric or tested.primary, rows=tested.rows)
     if after >= before:
         message = f"the model is not smaller for it ({before} bytes before, {after} after): it is kept as it is"
     elif drop.within(budget):
@@ -38,7 +57,7 @@ def summarize(
     return CompressionSummary(
         applied=after < before and drop.within(budget),
         message=message,
-        metric=asked.metric,
+        metric=metric,
         budget=budget,
         drop=drop.value,
         low=drop.low,

@@ -62,7 +62,7 @@ class Recipe:
             _check_workers(family, work)
         if dataset.stream is not None:
             _check_streaming(family, work)
-        return cls(family=family, work=work, classification=_classification(work.task))
+        return cls(family=family, work=work, classification=classification_of(work.task))
 
     @property
     def decides(self) -> bool:
@@ -72,7 +72,7 @@ class Recipe:
 
     def learn(self, dataset: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Learned:
         """Fit the family; for errors see ``Family.fit`` and ``with_threshold``."""
-        learned = self._learned(dataset)
+        learned = learned_from(dataset, self.work.task)
         plain = fitted = self._fit(learned, observe, checkpointing)
         dataset = replace(dataset, notes=learned.notes)
         if not self.decides:
@@ -87,7 +87,7 @@ class Recipe:
         Raises:
             StageError: its outputs are not all numbers; see also ``learn``.
         """
-        learned = self._learned(dataset)
+        learned = learned_from(dataset, self.work.task)
         if _chooses_an_epoch(self.work.model):
             fitted = self._fit(learned, observe)
             unseen = validation_outputs(fitted, learned, self._fit_again)
@@ -107,11 +107,6 @@ class Recipe:
         fitted, decided, _ = self.learn(dataset, observe, checkpointing)
         raw = run_batches(OnnxEngine(fitted.onnx).run, decided.test.features)
         return decided.task.score(raw, decided.test.values, decided.labels, decided.test.weights).evaluation
-
-    def _learned(self, dataset: Dataset) -> Dataset:
-        """What is learned from, and no more than that: metrics are of rows as they are."""
-        loss = None if self.work.task is None else self.work.task.chosen.loss
-        return replace(REMEDIES[self.classification.imbalance](dataset), loss=loss)
 
     def _fit(self, rows: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Fitted:
         training = self.work.training
@@ -161,6 +156,12 @@ def _check_streaming(family: Family, work: TrainWork) -> None:
             raise StageError("ModelUnsuited", f"{message}: take mlp with another optimizer, or fewer rows", field=field)
 
 
-def _classification(task: Task | None) -> Classification:
+def learned_from(dataset: Dataset, task: Task | None) -> Dataset:
+    """What is learned from where ``spec.task`` says so much, and no more than that: metrics are of rows as they are."""
+    loss = None if task is None else task.chosen.loss
+    return replace(REMEDIES[classification_of(task).imbalance](dataset), loss=loss)
+
+
+def classification_of(task: Task | None) -> Classification:
     """What ``spec.task`` says of classes; all is left out where it says nothing of them."""
     return task.classification if task is not None and task.classification is not None else Classification()

@@ -78,10 +78,13 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path, stored: Path) -> No
     told.parent.mkdir(parents=True, exist_ok=True)
     checkpoints = open_checkpoints(place.with_suffix(".kept"))
     kept = KeptNetworks(store=checkpoints, key="fold", data=place.stem, say=lambda _: None)
-    alone = StepContext(dataset=dataset, teacher=nobody, seed=name.seed, observe=lambda _: None, kept=kept)
+    alone = StepContext(
+        dataset=dataset, learned=dataset, teacher=nobody, seed=name.seed, observe=lambda _: None, kept=kept
+    )
     large = _large(subject, name, dataset, place.with_suffix(".large"))
     taught = StepContext(
         dataset=dataset,
+        learned=dataset,
         teacher=OnnxEngine(large.onnx).run,
         seed=name.seed,
         observe=lambda _: None,

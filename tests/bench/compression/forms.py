@@ -71,7 +71,9 @@ def _of_subject(subject: Subject, fold: FoldName, folder: Path) -> dict[str, dic
     dataset, _ = subject.rows(seed, fold.fold)
     content = fold.place(folder).with_suffix(f".{BEFORE}.onnx").read_bytes()
     model = Compressible(onnx=content, network=_network(subject, dataset, content))
-    context = StepContext(dataset=dataset, teacher=OnnxEngine(content).run, seed=seed, observe=lambda _: None)
+    context = StepContext(
+        dataset=dataset, learned=dataset, teacher=OnnxEngine(content).run, seed=seed, observe=lambda _: None
+    )
     contents = {"floats": content} | {
         form: apply_step(model, Step.model_validate(step), context).onnx for form, step in _STEPS.items()
     }

@@ -1,5 +1,6 @@
 """Students of trained models."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from tests.unit.runtime.stages.pipelines import produce, train_work
 from modelservice.compression import Compressible, StoredNetwork
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
+from modelservice.contract.task import RegressionLoss
 from modelservice.families.architecture import Linear
 from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.modalities.base import Side
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,31 @@ def test_the_teacher_is_learned_not_only_the_labels() -> None:
     student = apply_steps(Compressible(onnx=b""), asked, context_of(dataset, contrary))
     found = OnnxEngine(student.onnx).run(dataset.test.features)
     assert found[:, 2].min() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("loss", "heavy", "learned"),
+    [(None, 1, 2.0), ({"mae": {}}, 1, 0.0), (None, 3, 30 / 7)],
+)
+def test_labels_teach_as_in_the_training(loss: dict[str, Any] | None, heavy: float, learned: float) -> None:
+    """Nothing tells rows apart, four of five of which are 0 and the others 10: the mean or the median is learned."""
+    dataset = iris("petal_width")
+
+    def alike(side: Side, weight: float) -> Side:
+        values = np.where(np.arange(len(side.values)) % 5 == 0, 10.0, 0.0)
+        return replace(
+            side, features=np.zeros_like(side.features), values=values, weights=1 + (weight - 1) * values / 10
+        )
+
+    plain, weighed = (
+        replace(dataset, train=alike(dataset.train, weight), validation=alike(dataset.validation, weight))
+        for weight in (1, heavy)
+    )
+    asked = None if loss is None else RegressionLoss.model_validate(loss)
+    context = replace(context_of(plain, lambda features: features[:, :1]), learned=replace(weighed, loss=asked))
+    student = {"distill": {"student": {"layers": {}}, "epochs": 60, "weight": 0}}
+    small = apply_steps(Compressible(onnx=b""), steps(student), context)
+    assert OnnxEngine(small.onnx).run(plain.test.features[:1] * 0)[0, 0] == pytest.approx(learned, abs=0.7)
 
 
 def test_a_student_by_ratio_has_the_layers_of_the_teacher() -> None:

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.unit.runtime.compression.learning import HeldCheckpoints
 from tests.unit.runtime.families.berts import TEXTS, write_bert
@@ -23,6 +25,7 @@ from tests.unit.runtime.stages.test_train import images
 
 from modelservice import compression
 from modelservice.compression import Compressible, StepContext
+from modelservice.compression.units import kept_units, without_units
 from modelservice.contract.compression import Compression, Quantize
 from modelservice.contract.data import Data
 from modelservice.contract.evaluation import Evaluation, Metric
@@ -39,6 +42,7 @@ from modelservice.contract.manifest import (
     SIZES_FILE,
     SIZES_PICTURE,
     WEIGHTS_FILE,
+    CompressionSummary,
 )
 from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.model import Model
@@ -46,6 +50,7 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.contract.sizes import Sizes, Tried
 from modelservice.contract.split import Split
+from modelservice.contract.task import Task
 from modelservice.contract.training import Hyperparameters
 from modelservice.contract.work_order import CompressWork, TrainWork
 from modelservice.inference.predictor import Predictor
@@ -188,7 +193,7 @@ def test_the_upper_end_of_the_interval_decides(
 ) -> None:
     tested = Evaluation(primary="accuracy", rows=23, metrics=(Metric(name="accuracy", value=0.9),))
     asked = Compression.model_validate({"maxAccuracyDrop": 0.05, "steps": [{"quantize": {}}]})
-    summary = summarize(drop, asked=asked, tested=tested, sizes=sizes)
+    summary = summarize(drop, asked.metric, asked=asked, tested=tested, sizes=sizes)
     assert summary.applied == applied
     assert words in summary.message
 
@@ -215,7 +220,7 @@ def test_the_upper_end_of_the_interval_decides(
 def test_a_metric_of_choice_has_its_own_words(drop: Drop, metric: str, value: float, words: str) -> None:
     tested = Evaluation(primary="accuracy", rows=23, metrics=(Metric(name="accuracy", value=0.9),))
     asked = Compression.model_validate({"maxDrop": {"metric": metric, "value": value}, "steps": [{"quantize": {}}]})
-    summary = summarize(drop, asked=asked, tested=tested, sizes=(100, 50))
+    summary = summarize(drop, asked.metric, asked=asked, tested=tested, sizes=(100, 50))
     assert (summary.metric, summary.budget) == (metric, value)
     assert words in summary.message
 
@@ -236,6 +241,84 @@ def test_a_budget_of_a_metric_that_the_rows_do_not_tell_is_refused(trained: Prod
     with pytest.raises(StageError, match="do not tell rmse"):
         produce(WORK.model_copy(update={"compressed": True, "compressed_metric": KnownMetric.RMSE}))
     assert (caught.value.reason, caught.value.field) == ("MetricNotMeasured", "spec.compression.maxDrop.metric")
+
+
+RARE = TrainWork(
+    data_file="rare.csv",
+    data=Data.model_validate({"configMap": {"name": "d"}, "target": "ill"}),
+    task=Task.model_validate({"classification": {"positiveLabel": "yes", "imbalance": "ClassWeight"}}),
+    model=Model.model_validate({"mlp": {"hiddenLayers": [16]}}),
+    training=Hyperparameters.model_validate({"epochs": 8, "optimizer": {"adam": {"learningRate": 0.01}}}),
+)
+"""Classes count alike in training."""
+
+
+@cache
+def few_ill() -> tuple[bytes, Produced]:
+    """800 people, a twentieth of whom are ill, and the model that finds those."""
+    random = np.random.default_rng(0)
+    ill = np.arange(800) % 20 == 0
+    fever, cough = random.normal(size=(2, 800)) + 1.2 * ill
+    lines = [f"{a:.4f},{b:.4f},{'yes' if c else 'no'}" for a, b, c in zip(fever, cough, ill, strict=True)]
+    content = "\n".join(["fever,cough,ill", *lines]).encode()
+    return content, produce(RARE, content, key="parent")
+
+
+def found_ill(produced: Produced) -> float:
+    """How many of all who are ill it finds."""
+    rows = [line.split(",") for line in few_ill()[0].decode().splitlines()[1:]]
+    ill = [[float(fever), float(cough)] for fever, cough, truth in rows if truth == "yes"]
+    return Predictor.from_artifact(produced.as_artifact()).predict(ill).count("yes") / len(ill)
+
+
+def test_a_small_network_learns_from_classes_as_heavy_as_the_training_had_them(tmp_path: Path) -> None:
+    content, trained = few_ill()
+    steps = [{"distill": {"student": {"layers": {"hiddenLayers": [4]}}, "epochs": 12, "weight": 0.1}}]
+    work = compress_work(RARE, store(trained, tmp_path / "parent"), trained.digest, steps=steps, maxAccuracyDrop=0.5)
+    produced = produce(work, content, key="child")
+    assert produced.manifest.compression is not None
+    assert produced.manifest.compression.applied
+    assert found_ill(trained) > 0.6
+    assert found_ill(produced) > 0.6
+    # What is reported is of rows as they are.
+    before, assessed = produced.manifest.compression.before, trained.metrics.validation
+    assert before is not None
+    assert assessed is not None
+    assert before.metric == assessed.primary_metric.value
+
+
+class Forget:
+    """A step that leaves one neuron, which says of everything that it is of the first class."""
+
+    name = "quantize"
+
+    def apply(self, _settings: Quantize, model: Compressible, _context: StepContext) -> Compressible:
+        assert model.network is not None
+        small = without_units(model.network, kept_units(model.network, [1]))
+        weights = {
+            name: np.full_like(array, -9 if name.endswith("bias") else 0) for name, array in small.weights.items()
+        }
+        return Compressible(onnx=replace(small, weights=weights).to_onnx())
+
+
+def test_a_model_that_forgets_the_rare_class_is_no_better_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says that nobody is ill, which is right of nineteen in twenty."""
+    content, trained = few_ill()
+    parent = store(trained, tmp_path / "parent")
+    monkeypatch.setattr(compression, "STEPS", (Forget(),))
+
+    def judged(**budget: Any) -> CompressionSummary:
+        summary = produce(compress_work(RARE, parent, trained.digest, **budget), content).manifest.compression
+        assert summary is not None
+        return summary
+
+    kept = judged(maxAccuracyDrop=0.2)
+    assert (kept.applied, kept.metric) == (False, "balancedAccuracy")
+    assert "balancedAccuracy falls by" in kept.message
+    assert "spec.compression.maxAccuracyDrop, 0.2: the uncompressed model is kept" in kept.message
+    taken = judged(maxAccuracyDrop=0.005, maxDrop={"metric": "accuracy", "value": 0.2})
+    assert (taken.applied, taken.metric) == (True, "accuracy")
+    assert "accuracy rises by" in taken.message
 
 
 def test_a_target_that_was_not_reached_is_said() -> None:
@@ -268,7 +351,7 @@ def test_what_a_clock_told_is_reported_beside_what_was_chosen(seconds: float, wo
     )
     after = before.model_copy(update={"parameters": 900, "seconds_of_batch": seconds, "chosen": True})
     tested = Evaluation(primary="accuracy", rows=23, metrics=(Metric(name="accuracy", value=0.9),))
-    summary = summarize(Drop(0, 0, 0), asked=asked, tested=tested, sizes=(9, 5))
+    summary = summarize(Drop(0, 0, 0), asked.metric, asked=asked, tested=tested, sizes=(9, 5))
     assert measured_speed(asked, summary.model_copy(update={"before": before, "after": after})) == words
     assert "; 1 x fewer multiply-adds, and not the 4 x" in missed_target(asked, (before, after))
 
