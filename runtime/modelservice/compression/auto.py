@@ -112,7 +112,7 @@ def _turns(
         network = _narrowed(f"auto-{goal[0]}", network, goal, own, context)
         made.append(network)
         if lesson.augmentation is not None:
-            context = replace(context, teacher=partial(run_batches, OnnxEngine(network.to_onnx()).run))
+            context = replace(context, teacher=partial(run_batches, OnnxEngine(network.before_curves.to_onnx()).run))
     return made
 
 

@@ -46,7 +46,8 @@ class StepContext:
         dataset: rows as they are, whose validation rows choose among models; no step looks at test rows.
         learned: the same rows as the training weighed them, and its loss: its training rows teach networks, its
             validation rows choose the epoch.
-        teacher: the model as it was before the first step: features to raw outputs float32 [rows, width].
+        teacher: the model as it was before the first step: features to raw outputs float32 [rows, width], of a network
+            with curves behind it those in front of them, as networks have learned them.
         seed: of order and initial weights.
         observe: is told of each epoch.
         budget: how much may be lost.
@@ -110,7 +111,7 @@ def single_network(model: Compressible, step: str) -> StoredNetwork:
             " take quantize"
         )
         raise StageError("StepUnsuited", message, field=field)
-    if isinstance(model.network.architecture.head, MemberMean):
+    if isinstance(model.network.before_curves.architecture.head, MemberMean):
         message = (
             f"{step} works on one network, and mlp made an ensemble: set spec.model.mlp.ensemble to 1, or put distill"
             " before it, which makes one network of many"

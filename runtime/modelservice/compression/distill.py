@@ -9,7 +9,7 @@ from modelservice.compression.units import joints, kept_units, widths_within, wi
 from modelservice.contract.compression import Distill, StudentLayers
 from modelservice.contract.failure import StageError
 from modelservice.contract.networks import ConvolutionalNetwork, MultilayerPerceptron
-from modelservice.families.architecture import Architecture
+from modelservice.families.architecture import Architecture, Isotonic
 from modelservice.families.cnn import design_cnn
 from modelservice.families.heads import build_head
 from modelservice.families.perceptron import design_mlp
@@ -28,7 +28,7 @@ class DistillStep:
         lesson = Lesson(epochs=settings.epochs, temperature=settings.temperature, weight=settings.weight)
         layers = settings.student.layers
         if layers is not None:
-            student = _designed(layers, context.dataset)
+            student = _calibrated(_designed(layers, context.dataset), model)
         else:
             student = _narrower(model, settings.student.chosen)
         return Compressible.of(context.kept.once("distill", student, partial(teach, student, lesson, context)))
@@ -53,6 +53,14 @@ def _designed(layers: StudentLayers, dataset: Dataset) -> Architecture:
         channels=layers.channels, hidden_layers=layers.hidden_layers, activation=layers.activation, dropout=0
     )
     return design_cnn(convolutional, dataset.shape, logits, head)
+
+
+def _calibrated(student: Architecture, model: Compressible) -> Architecture:
+    """The student of a network with curves, which has them behind what it learns, too."""
+    if model.network is None or not model.network.curves:
+        return student
+    head = Isotonic.model_validate({"head": student.head, "curves": model.network.curves})
+    return student.model_copy(update={"head": head})
 
 
 def _narrower(model: Compressible, ratio: float) -> Architecture:

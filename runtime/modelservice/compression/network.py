@@ -1,14 +1,14 @@
 """A network as an artifact stores it: its architecture, and its weights by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.contract.documents import read_document
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
-from modelservice.families.architecture import Architecture
+from modelservice.families.architecture import Architecture, Curve, Isotonic
 
 Weights = Mapping[str, NDArray[np.float32]]
 """Arrays by the names of ``families.modules.build``, such as ``0.weight``."""
@@ -34,6 +34,20 @@ class StoredNetwork:
 
         architecture = read_document(ARCHITECTURE_FILE, files[ARCHITECTURE_FILE], Architecture)
         return cls(architecture=architecture, weights=load(files[WEIGHTS_FILE]))
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """What a calibration put behind its probabilities; none where there was no such."""
+        head = self.architecture.head
+        return head.curves if isinstance(head, Isotonic) else ()
+
+    @property
+    def before_curves(self) -> "StoredNetwork":
+        """The network that the calibration found: what learns from this one keeps the curves, and has them once."""
+        head = self.architecture.head
+        if not isinstance(head, Isotonic):
+            return self
+        return replace(self, architecture=self.architecture.model_copy(update={"head": head.head}))
 
     @property
     def parameters(self) -> int:

@@ -32,6 +32,7 @@ from modelservice.contract.manifest import (
 from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.progress import Progress
 from modelservice.contract.sizes import Sizes, Tried
+from modelservice.contract.task import Calibration, Task
 from modelservice.contract.work_order import CompressWork, WorkOrder
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -51,7 +52,7 @@ from modelservice.stages.compress_summary import (
     summarize,
 )
 from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_sides
-from modelservice.stages.recipe import learned_from
+from modelservice.stages.recipe import classification_of, learned_from
 from modelservice.tasks.base import Array, Drop
 from modelservice.tasks.metrics_document import MetricsDocument
 from modelservice.tasks.paired import metric_drop
@@ -80,10 +81,11 @@ class CompressStage:
         epochs = len((parent.document(METRICS_FILE, MetricsDocument).curves or {}).get("epoch", ()))
         told = _Counted(context.observe, planned_epochs(asked.steps, epochs=epochs))
         told.step()
+        network = StoredNetwork.of_files(parent.contents)
         learning = StepContext(
             dataset=dataset,
-            learned=learned_from(dataset, work.task),
-            teacher=partial(run_batches, OnnxEngine(before).run),
+            learned=_learned(dataset, work.task, network),
+            teacher=partial(run_batches, OnnxEngine(_teacher(before, network)).run),
             seed=work.data.split.seed,
             budget=asked.budget,
             metric=metric,
@@ -93,7 +95,7 @@ class CompressStage:
         )
         with watch.step("compress"):
             made = compress(
-                Compressible(onnx=before, network=StoredNetwork.of_files(parent.contents)),
+                Compressible(onnx=before, network=network),
                 asked.steps,
                 learning,
                 epochs=epochs,
@@ -128,6 +130,22 @@ class CompressStage:
 
 
 COMPRESS: Final = CompressStage()
+
+
+def _teacher(before: bytes, network: StoredNetwork | None) -> bytes:
+    """What says how a network is to answer before the curves of a calibration, which stand behind each of them."""
+    return network.before_curves.to_onnx() if network is not None and network.curves else before
+
+
+def _learned(dataset: Dataset, task: Task | None, network: StoredNetwork | None) -> Dataset:
+    """What is learned from, as in training; where the teacher has curves that stay with it, its rows count as they are.
+
+    Its probabilities are those of such rows then, whatever the training weighed.
+    """
+    learned = learned_from(dataset, task)
+    if network is None and classification_of(task).calibration is Calibration.ISOTONIC:
+        return replace(learned, train=dataset.train, validation=dataset.validation)
+    return learned
 
 
 class _Counted:

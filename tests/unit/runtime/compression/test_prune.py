@@ -20,6 +20,8 @@ from modelservice.contract.networks import Cell, ConvolutionalNetwork, Multilaye
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.families.architecture import (
     Architecture,
+    Curve,
+    Isotonic,
     Linear,
     MemberMean,
     Softmax,
@@ -226,10 +228,12 @@ def test_what_is_no_network_or_several_is_refused_with_the_remedy() -> None:
     with pytest.raises(StageError, match=r"choose spec\.model mlp or cnn") as caught:
         apply_steps(Compressible(onnx=b""), asked, NOTHING)
     assert (caught.value.reason, caught.value.field) == ("StepUnsuited", "spec.compression.steps")
-    ensemble = perceptron(4).model_copy(update={"head": MemberMean(members=2, head=Softmax())})
-    several = Compressible(onnx=b"", network=StoredNetwork(architecture=ensemble, weights={}))
-    with pytest.raises(StageError, match=r"set spec\.model\.mlp\.ensemble to 1"):
-        apply_steps(several, asked, NOTHING)
+    mean = MemberMean(members=2, head=Softmax())
+    for head in (mean, Isotonic(head=mean, curves=(Curve(knots=(0.2, 0.8), values=(0.1, 0.9)),) * 3)):
+        ensemble = perceptron(4).model_copy(update={"head": head})
+        several = Compressible(onnx=b"", network=StoredNetwork(architecture=ensemble, weights={}))
+        with pytest.raises(StageError, match=r"set spec\.model\.mlp\.ensemble to 1"):
+            apply_steps(several, asked, NOTHING)
 
 
 @pytest.mark.parametrize("model", [{"rnn": {}}, {"transformer": {}}])

@@ -253,14 +253,18 @@ RARE = TrainWork(
 """Classes count alike in training."""
 
 
+def people(rows: int) -> bytes:
+    """A twentieth of them are ill."""
+    ill = np.arange(rows) % 20 == 0
+    fever, cough = np.random.default_rng(0).normal(size=(2, rows)) + 1.2 * ill
+    lines = [f"{a:.4f},{b:.4f},{'yes' if c else 'no'}" for a, b, c in zip(fever, cough, ill, strict=True)]
+    return "\n".join(["fever,cough,ill", *lines]).encode()
+
+
 @cache
 def few_ill() -> tuple[bytes, Produced]:
-    """800 people, a twentieth of whom are ill, and the model that finds those."""
-    random = np.random.default_rng(0)
-    ill = np.arange(800) % 20 == 0
-    fever, cough = random.normal(size=(2, 800)) + 1.2 * ill
-    lines = [f"{a:.4f},{b:.4f},{'yes' if c else 'no'}" for a, b, c in zip(fever, cough, ill, strict=True)]
-    content = "\n".join(["fever,cough,ill", *lines]).encode()
+    """The model that finds the few of them who are ill."""
+    content = people(800)
     return content, produce(RARE, content, key="parent")
 
 
@@ -285,6 +289,32 @@ def test_a_small_network_learns_from_classes_as_heavy_as_the_training_had_them(t
     assert before is not None
     assert assessed is not None
     assert before.metric == assessed.primary_metric.value
+
+
+@pytest.mark.parametrize(
+    ("model", "step"),
+    [
+        ({"mlp": {"hiddenLayers": [8]}}, {"prune": {"structured": {"ratio": 0.25}, "fineTuneEpochs": 5}}),
+        ({"mlp": {"hiddenLayers": [64]}}, {"distill": {"student": {"layers": {"hiddenLayers": [4]}}, "epochs": 15}}),
+        ({"randomForest": {"trees": 10}}, {"distill": {"student": {"layers": {"hiddenLayers": [4]}}, "epochs": 15}}),
+    ],
+)
+def test_probabilities_stay_calibrated(model: dict[str, Any], step: dict[str, Any], tmp_path: Path) -> None:
+    """Curves made those of classes that count alike true again; they are followed once, and not forgotten."""
+    classes = {"positiveLabel": "yes", "imbalance": "ClassWeight", "calibration": "Isotonic"}
+    split = {"validation": 0.4, "test": 0.1}  # curves need 500 validation rows
+    work = train_work(model=model, target="ill", file="rare.csv", split=split).model_copy(
+        update={"task": Task.model_validate({"classification": classes})}
+    )
+    content = people(1400)
+    trained = produce(work, content, key="parent")
+    parent = store(trained, tmp_path / "parent")
+    produced = produce(compress_work(work, parent, trained.digest, steps=[step], maxAccuracyDrop=1), content)
+    assert produced.manifest.compression is not None
+    assert produced.manifest.compression.applied
+    rows = [[float(cell) for cell in line.split(",")[:2]] for line in content.decode().splitlines()[1:]]
+    said = Predictor.from_artifact(produced.as_artifact()).predict_proba(rows)
+    assert 0.03 < said[:, 1].mean() < 0.09
 
 
 class Forget:
