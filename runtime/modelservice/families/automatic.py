@@ -51,6 +51,7 @@ class Automatic:
             values=rows.values,
             classes=len(dataset.labels),
             weights=rows.weights,
+            groups=rows.groups,
         )
         found = fit_blend(
             CANDIDATES,

@@ -123,7 +123,7 @@ def fit_blend(
     if not (folds := folds_of(rows, seed=seed)):
         message = (
             "auto weighs models by rows that they did not learn, and no row can be held back, for each is the only one"
-            " of its class: add rows, or name one model, such as logistic"
+            " of its class, beside equal ones and its group: add rows, or name one model, such as logistic"
         )
         raise StageError("ModelUnsuited", message, field="spec.model")
     budget = Budget(

@@ -21,9 +21,10 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import OutputHead, Scale
 from modelservice.families.base import Observer
 from modelservice.families.heads import head_of
+from modelservice.families.kept_back import parts_kept_back
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.tree_ensemble import MAX_NODES, Tree, TreeEnsemble, check_size
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Groups
 from modelservice.tasks.base import Array
 
 _FOLDS = 5
@@ -112,15 +113,18 @@ def fit_boosting(
     seed: int,
     observe: Observer,
     weights: Floats | None = None,
+    groups: Groups | None = None,
 ) -> Boosted:
     """Choose the number of rounds, and learn from all rows; see ``component.Fit``.
+
+    Rows of one of the ``groups``, see ``Side``, are held back together.
 
     Raises:
         StageError: so many rounds make a model that is too large to be served.
     """
     head = head_of(values, classes=classes)
     rows = _rows(features, values, head, weights)
-    folds = [] if settings.rounds else _folds(rows, classes=classes, seed=seed)
+    folds = [] if settings.rounds else _folds(rows, classes=classes, groups=groups, seed=seed)
     rounds = settings.rounds or choose_rounds(
         settings, features, values, classes=classes, folds=folds, seed=seed, observe=observe, weights=weights
     )
@@ -202,11 +206,14 @@ def _fit(plain: dict[str, Any], rows: _Rows, *, classes: int, rounds: int, held:
         return estimator.fit(rows.features, rows.values, rows.weights, **validation)
 
 
-def _folds(rows: _Rows, *, classes: int, seed: int) -> list[NDArray[np.int64]]:
+def _folds(rows: _Rows, *, classes: int, groups: Groups | None, seed: int) -> list[NDArray[np.int64]]:
     """Parts of the rows, each held back once; none where the rows are too few.
 
     Classes of fewer rows than there are folds are always learned, for a held row's class must be known.
     """
+    if groups is not None and len(np.unique(groups)) > 1:
+        parts = parts_kept_back(rows.values, classes=classes, groups=groups, seed=seed)
+        return parts if len(rows.values) <= _SMALL else parts[:1]
     counts = np.bincount(rows.values) if classes else np.array([len(rows.values)])
     folds = min(_FOLDS, int(counts.max()))
     held = np.flatnonzero(counts[rows.values] >= folds) if classes else np.arange(len(rows.values))

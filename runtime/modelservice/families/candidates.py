@@ -23,13 +23,12 @@ from modelservice.families.costs import (
 from modelservice.families.discriminant import MAX_INPUTS, fit_discriminant
 from modelservice.families.ensemble import Ensemble, fit_ensemble, plan_for
 from modelservice.families.forest import fit_forest
-from modelservice.families.kept_back import kept_back
+from modelservice.families.kept_back import parts_kept_back
 from modelservice.families.kernel_regression import choose_gamma, fit_kernel_ridge
 from modelservice.families.linear import choose_strength, fit_linear
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Groups
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
-_FOLDS = 5
 _ROWS_FOR_FOLDS = 5000
 """Rows up to which each is predicted out of fold; above, those of one fold say enough."""
 _MANY_ROWS = 10_000
@@ -41,12 +40,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LearnedRows:
-    """Rows as a ``component.Fit`` takes them; ``weights`` are 1 on the mean, None where all count alike."""
+    """Rows as a ``component.Fit`` takes them; ``weights`` are 1 on the mean, None where all count alike.
+
+    ``groups`` are as in ``Side``.
+    """
 
     features: Features
     values: NDArray[Any]
     classes: int
     weights: Floats | None
+    groups: Groups | None = None
 
     def of(self, places: NDArray[np.int64]) -> "LearnedRows":
         """Some of them."""
@@ -56,6 +59,7 @@ class LearnedRows:
             values=self.values[places],
             classes=self.classes,
             weights=None if weights is None or weights.mean() == 0 else weights / weights.mean(),
+            groups=None if self.groups is None else self.groups[places],
         )
 
 
@@ -126,17 +130,8 @@ class Candidate:
 
 
 def folds_of(rows: LearnedRows, *, seed: int) -> list[NDArray[np.int64]]:
-    """Places of the rows that are held back together; a class of a single row is always learned."""
-    if not rows.classes:
-        eligible = np.arange(len(rows.values))
-        strata = np.zeros(len(rows.values), np.int64)
-    else:
-        eligible = np.flatnonzero(np.bincount(rows.values)[rows.values] > 1)
-        strata = rows.values[eligible]
-    if len(eligible) < 2:  # noqa: PLR2004
-        return []
-    members = min(_FOLDS, len(eligible))
-    folds = [eligible[places] for places in kept_back(strata, members=members, seed=seed)]
+    """Places of the rows that are held back together; a class of a single row or group is always learned."""
+    folds = parts_kept_back(rows.values, classes=rows.classes, groups=rows.groups, seed=seed)
     return folds if len(rows.values) <= _ROWS_FOR_FOLDS else folds[:1]
 
 
@@ -219,6 +214,7 @@ def _judge_ensemble(rows: LearnedRows, how: Judging) -> Judged:
         observe=how.observe,
         checkpointing=how.checkpointing,
         weights=rows.weights,
+        groups=rows.groups,
     )
     return Judged(component=ensemble, out_of_fold=ensemble.sharpened_out_of_fold[np.concatenate(how.folds)])
 

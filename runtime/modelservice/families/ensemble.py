@@ -48,7 +48,7 @@ from modelservice.families.kept_back import kept_back, out_of_fold
 from modelservice.families.member_layers import MemberLinear as MemberLinearModule
 from modelservice.families.modules import apply_head, build
 from modelservice.families.sharpness import fit_sharpness, sharpen
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Groups
 from modelservice.tasks.base import Array, Loss
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 from modelservice.training.curves import CurveRecorder, Epoch
@@ -189,6 +189,7 @@ def fit_ensemble(
     checkpointing: Checkpointing = BEGINS_ANEW,
     weights: NDArray[np.float64] | None = None,
     loss: AskedLoss | None = None,
+    groups: Groups | None = None,
 ) -> Ensemble:
     """Fit an ensemble; see ``component.Fit``.
 
@@ -204,6 +205,7 @@ def fit_ensemble(
         checkpointing: where it is kept how far the training is.
         weights: how much each row counts, 1 on the mean [rows]; None where all count alike.
         loss: what members minimise, where that is not the recipe's.
+        groups: rows that are kept back together, see ``Side``.
 
     Raises:
         StageError: training diverged, a GPU is granted and none is seen, or weights are to be shared out.
@@ -213,7 +215,8 @@ def fit_ensemble(
         message = "members of an ensemble are small and many: set spec.training.parallelism to Data, or ensemble to 1"
         raise StageError("ModelUnsuited", message, field="spec.training.parallelism")
     head = head_of(values, classes=classes)
-    kept = kept_back(values if classes else np.zeros(len(values), np.int64), members=plan.members, seed=seed)
+    strata = values if classes else np.zeros(len(values), np.int64)
+    kept = kept_back(strata, members=plan.members, seed=seed, groups=groups)
     architecture = _design(plan, features.shape[1], classes, MemberMean(members=plan.members, head=head))
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
     objective = member_objective_of(_LOSSES[type(head)], loss)

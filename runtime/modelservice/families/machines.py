@@ -21,12 +21,12 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import PlainHead, Scale, Softmax
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import head_of, raw_outputs
+from modelservice.families.kept_back import FOLDS, kept_back
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.scikit import FitRows, fit_rows, libraries
-from modelservice.modalities.base import Dataset, Features
+from modelservice.modalities.base import Dataset, Features, Groups
 from modelservice.tasks.base import Array
 
-_FOLDS = 5
 _KERNELS = {Kernel.LINEAR: "linear", Kernel.RBF: "rbf"}
 
 Floats = NDArray[np.float64]
@@ -97,6 +97,11 @@ def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe:
         if turned := sum(one.slope <= 0 for one in found):
             found = _turned_back(found)
             notes = (f"there are too few rows to measure how sure svm may be of {turned} of {len(found)} decisions",)
+        if alike := sum(not one.apart for one in found):
+            said = (
+                f"how sure svm may be of {alike} of {len(found)} decisions was measured on groups that it learned from"
+            )
+            notes = (*notes, f"{said}, for a class has a single group: add groups for a true measure")
     machines = _together(found, head, gamma if settings.kernel is Kernel.RBF else None)
     return Fitted(
         onnx=machine_graph(machines, shape=dataset.shape),
@@ -123,7 +128,10 @@ def machine_graph(machines: Machines, *, shape: tuple[int, ...]) -> bytes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Machine:
-    """One fitted machine: decision function ``dual @ k(vectors, x) + intercept``, then ``slope * f + offset``."""
+    """One fitted machine: decision function ``dual @ k(vectors, x) + intercept``, then ``slope * f + offset``.
+
+    ``apart`` says whether those were measured on groups from which nothing was learned.
+    """
 
     support: NDArray[np.int64]
     vectors: Floats
@@ -131,6 +139,7 @@ class _Machine:
     intercept: float
     slope: float = 1.0
     offset: float = 0.0
+    apart: bool = True
 
 
 def _classifiers(
@@ -150,18 +159,37 @@ def _classifiers(
     for done, code in enumerate(codes):
         observe(Progress(done=done, total=len(codes)))
         belongs = rows.values == code
-        folds = min(_FOLDS, int(belongs.sum()), int((~belongs).sum()))
+        parts = _parts_apart(belongs, rows.groups, seed)
         calibrated = CalibratedClassifierCV(
             SVC(**kernel),
             method="sigmoid",
             ensemble=False,
-            cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
+            cv=_dealt(belongs, seed) if parts is None else parts,
         ).fit(rows.features, belongs.astype(np.int64), sample_weight=rows.weights)
         (final,) = calibrated.calibrated_classifiers_
         (sigmoid,) = final.calibrators
         # Platt's sigmoid is 1 / (1 + exp(a f + b)).
-        yield _machine(final.estimator, slope=-float(sigmoid.a_), offset=-float(sigmoid.b_))
+        machine = _machine(final.estimator, slope=-float(sigmoid.a_), offset=-float(sigmoid.b_))
+        yield replace(machine, apart=parts is not None or rows.groups is None)
     observe(Progress(done=len(codes), total=len(codes)))
+
+
+def _dealt(belongs: NDArray[np.bool_], seed: int) -> StratifiedKFold:
+    """Folds of single rows."""
+    folds = min(FOLDS, int(belongs.sum()), int((~belongs).sum()))
+    return StratifiedKFold(folds, shuffle=True, random_state=seed)
+
+
+def _parts_apart(
+    belongs: NDArray[np.bool_], groups: Groups | None, seed: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]] | None:
+    """Rows to learn and to measure by, for each fold of whole groups; None where there are none, or too few of them."""
+    count = 0 if groups is None else len(np.unique(groups))
+    if count < 2:  # noqa: PLR2004
+        return None
+    kept = kept_back(belongs.astype(np.int64), members=min(FOLDS, count), seed=seed, groups=groups)
+    parts = [(np.setdiff1d(np.arange(len(belongs)), places), places) for places in kept]
+    return parts if all(0 < belongs[learned].mean() < 1 for learned, _ in parts) else None
 
 
 def _turned_back(found: list[_Machine]) -> list[_Machine]:

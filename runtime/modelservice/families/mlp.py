@@ -79,4 +79,5 @@ def _fit_ensemble(
         checkpointing=checkpointing,
         weights=rows.relative_weights,
         loss=dataset.loss,
+        groups=rows.groups,
     ).as_fitted()

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from modelservice.contract.failure import DataError
 from modelservice.contract.progress import Progress
 from modelservice.families.base import Fitted, Observer
-from modelservice.modalities.base import Dataset, Features, together
+from modelservice.modalities.base import Dataset, Features, Groups, together
 from modelservice.tasks.base import Array
 
 
@@ -37,11 +37,13 @@ class FitRows:
 
     ``features`` are the numbers that serving sees, float32, held as float64 [rows, width]; ``values`` as in ``Target``.
     ``weights``, where rows do not count alike, are 1 on the mean, so that a penalty means the same at any scale.
+    ``groups`` are as in ``Side``.
     """
 
     features: NDArray[np.float64]
     values: NDArray[Any]
     weights: NDArray[np.float64] | None = None
+    groups: Groups | None = None
 
 
 def fit_rows(dataset: Dataset) -> FitRows:
@@ -58,7 +60,12 @@ def fit_rows(dataset: Dataset) -> FitRows:
                 f"{dataset.target} has no row of class {label!r} outside the test rows: add rows of it, or remove it",
                 field="spec.data.target",
             )
-    return FitRows(features=rows.features.astype(np.float64), values=rows.values, weights=rows.relative_weights)
+    return FitRows(
+        features=rows.features.astype(np.float64),
+        values=rows.values,
+        weights=rows.relative_weights,
+        groups=rows.groups,
+    )
 
 
 Learn = Callable[[Any, FitRows], None]

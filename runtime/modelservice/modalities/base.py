@@ -48,6 +48,8 @@ __all__ = [
 
 Features = NDArray[np.float32]
 """What models take: float32 [rows, *shape]."""
+Groups = NDArray[np.int64]
+"""Of each row the number of its group, such as the rows of a customer or equal rows, int64 [rows]."""
 Rows = list[Any] | NDArray[Any]
 """Rows of a request before encoding, in the modality's own terms; a list, or an array whose first axis is rows."""
 
@@ -190,13 +192,15 @@ class Side:
     """Encoded rows of one side of a split.
 
     ``features`` float32 [rows, *shape], ``values`` as in ``Target``; ``weights``, where rows do not count alike;
-    ``told`` float32 [rows, width], raw outputs of a teacher, where there is one.
+    ``told`` float32 [rows, width], raw outputs of a teacher, where there is one; ``groups`` hold rows together when
+    they are divided once more, None where each row stands alone.
     """
 
     features: Features
     values: NDArray[Any]
     weights: Weights | None = None
     told: Features | None = None
+    groups: Groups | None = None
 
     def take(self, rows: slice) -> "Side":
         """Some of the rows."""
@@ -205,6 +209,7 @@ class Side:
             values=self.values[rows],
             weights=None if self.weights is None else self.weights[rows],
             told=None if self.told is None else self.told[rows],
+            groups=None if self.groups is None else self.groups[rows],
         )
 
     @property
@@ -224,7 +229,16 @@ def together(first: Side, second: Side) -> Side:
         values=np.concatenate([first.values, second.values]),
         weights=weights,
         told=told,
+        groups=groups_together(first, second),
     )
+
+
+def groups_together(first: Side, second: Side) -> Groups | None:
+    """The groups of these rows; None where each is the only one of its own."""
+    if first.groups is None or second.groups is None:
+        return None
+    groups = np.concatenate([first.groups, second.groups])
+    return groups if len(np.unique(groups)) < len(groups) else None
 
 
 class Stream(Protocol):

@@ -10,7 +10,7 @@ from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
 from modelservice.contract.task import Task as AskedTask
-from modelservice.modalities.base import Dataset, Examples, Side, Source
+from modelservice.modalities.base import Dataset, Examples, Groups, Side, Source
 from modelservice.modalities.dividing import divide_target
 from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.split import Split
@@ -26,7 +26,8 @@ class Divided:
     """The rows that have a target and a weight, and the side of each; ``dropped`` lack one of them.
 
     ``keys`` hold rows together in folds, None where the split has none. ``rows`` says where they stand in the source,
-    None where it is not held.
+    None where it is not held. ``groups`` number what holds rows together wherever they are divided once more: those of
+    ``keys``, or equal rows where it has none; None where each row stands alone.
     """
 
     modality: str
@@ -40,6 +41,7 @@ class Divided:
     dropped: int
     notes: tuple[str, ...]
     rows: NDArray[np.int64] | None = None
+    groups: Groups | None = None
 
 
 def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> Dataset:
@@ -71,8 +73,12 @@ def encode_by(preprocessing: Document, inputs: tuple[Input, ...], divided: Divid
     target, examples = divided.target, divided.examples
 
     def side(rows: NDArray[np.int64]) -> Side:
-        weights = None if divided.weights is None else divided.weights[rows]
-        return Side(features=examples.encode(preprocessing, rows), values=target.values[rows], weights=weights)
+        return Side(
+            features=examples.encode(preprocessing, rows),
+            values=target.values[rows],
+            weights=None if divided.weights is None else divided.weights[rows],
+            groups=None if divided.groups is None else divided.groups[rows],
+        )
 
     return Dataset(
         modality=divided.modality,
@@ -114,6 +120,7 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
     digests = examples.digests(target, seed=data.split.seed)
     given = None if source.given is None else source.given[rows]
     sides, said = divide_target(target, digests, data.split, by=by, given=given)
+    keys = digests if by is None else by[0].keys(by[1], data.split)
     return Divided(
         modality=source.modality,
         sha256=source.sha256,
@@ -121,12 +128,20 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
         target=target,
         examples=examples,
         split=sides,
-        keys=digests if by is None else by[0].keys(by[1], data.split),
+        keys=keys,
         weights=None if weights is None else weights[rows],
         dropped=len(labelled.values) - len(rows),
         notes=(*inferred, *cells.notes, *target.notes, *examples.notes, *dropped, *said),
         rows=rows,
+        groups=_numbered(digests if keys is None else keys),
     )
+
+
+def _numbered(keys: list[bytes]) -> Groups | None:
+    """Which of the different keys each row has; None where all differ."""
+    numbers: dict[bytes, int] = {}
+    found = np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), dtype=np.int64, count=len(keys))
+    return found if len(numbers) < len(keys) else None
 
 
 def _columns_aside(source: Source, data: Data, counting: Counting) -> dict[str, TargetCells]:

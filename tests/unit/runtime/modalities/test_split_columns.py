@@ -266,6 +266,33 @@ def test_the_target_by_another_composition_is_refused() -> None:
         divide_rows(read_source(content.encode(), format=Format.CSV), data)
 
 
+@pytest.mark.parametrize(
+    ("split", "copies", "expected"),
+    [
+        ({"groupBy": "customer"}, 1, 3),
+        ({"groupBy": "customer"}, 2, 6),
+        ({}, 2, 2),
+        ({"timeColumn": "day"}, 2, 2),
+        ({}, 1, None),
+        ({"timeColumn": "day"}, 1, None),
+    ],
+)
+def test_what_holds_rows_together_goes_with_them(split: Any, copies: int, expected: int | None) -> None:
+    """Rows of a customer, or equal ones, have one number, and so many rows have each."""
+    lines = [f"c{row // 3},{row},{row % 7}.{row},{'pq'[row % 2]}" for row in range(60) for _ in range(copies)]
+    data = {"configMap": {"name": "t"}, "target": "y", "split": split}
+    source = read_source("\n".join(["customer,day,n,y", *lines]).encode(), format=Format.CSV)
+    found = build_dataset(source, Data.model_validate(data))
+    sides = [getattr(found, side).groups for side in SIDES]
+    if expected is None:
+        assert sides == [None, None, None]
+    else:
+        for groups, side in zip(sides, SIDES, strict=True):
+            assert len(groups) == len(getattr(found, side).values)
+        assert set(np.bincount(np.concatenate(sides)).tolist()) == {expected}
+        assert sum(len(np.unique(groups)) for groups in sides) == 60 * copies // expected
+
+
 def images(**arrays: Any) -> Any:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)

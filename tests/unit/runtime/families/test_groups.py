@@ -1,0 +1,169 @@
+"""Groups of rows: whoever holds rows back, to measure itself or to choose, holds whole groups back."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.runtime.families.datasets import build, fit
+
+from modelservice.contract.failure import StageError
+from modelservice.families import candidates, ensemble
+from modelservice.families.candidates import LearnedRows, folds_of
+from modelservice.families.kept_back import kept_back
+from modelservice.modalities.base import Dataset, Groups, together
+
+AS_SURE_AS_A_COIN = float(np.log(2))
+GROUPS = st.lists(st.integers(0, 9), min_size=2, max_size=40).filter(lambda groups: len(set(groups)) > 1)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epochs and trees."""
+    monkeypatch.setattr(ensemble, "_EPOCHS", 30)
+    monkeypatch.setattr(candidates, "_MANY_ROWS", 0)
+    monkeypatch.setattr(candidates, "_FEW_TREES", 20)
+
+
+def coins(seed: int = 0) -> Dataset:
+    """Rows of 40 customers, nearly equal, and a coin for each customer: nothing is to be learned of another one."""
+
+    def drawn(customers: int, rows: int, seed: int) -> tuple[Any, Any]:
+        generator = np.random.default_rng(seed)
+        features = np.repeat(generator.normal(size=(customers, 4)), rows, axis=0)
+        codes = np.repeat(generator.integers(0, 2, customers), rows)
+        return features + generator.normal(scale=0.02, size=features.shape), codes
+
+    return build(drawn(32, 8, seed), drawn(8, 8, seed + 10), drawn(200, 1, seed + 20), labels=("n", "y"))
+
+
+def with_groups(dataset: Dataset, groups: Groups) -> Dataset:
+    """The dataset with the groups of its training and validation rows."""
+    train, validation = np.split(groups, [len(dataset.train.values)])
+    return replace(
+        dataset,
+        train=replace(dataset.train, groups=train),
+        validation=replace(dataset.validation, groups=validation),
+    )
+
+
+def loss_on_others(dataset: Dataset, model: dict[str, Any]) -> float:
+    true = fit(dataset, model).predict(dataset.test.features)[np.arange(len(dataset.test.values)), dataset.test.values]
+    return float(-np.log(np.maximum(true, 1e-7)).mean())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"auto": {"candidates": ["linear", "randomForest"]}},
+        {"mlp": {"ensemble": 5}},
+        {"svm": {}},
+        {"gradientBoosting": {}},
+    ],
+    ids=lambda model: next(iter(model)),
+)
+def test_a_model_is_no_surer_of_other_groups_than_it_may_be(model: Any) -> None:
+    known = with_groups(coins(seed=1), np.repeat(np.arange(40), 8))
+    assert loss_on_others(known, model) < AS_SURE_AS_A_COIN + 0.2
+
+
+def test_a_blend_is_measured_on_groups_that_it_did_not_learn() -> None:
+    known = with_groups(coins(), np.repeat(np.arange(40), 8))
+    models = fit(known, {"auto": {"candidates": ["linear", "randomForest"]}}).models
+    assert models is not None
+    assert all(metric.value < 0.7 for one in models for metric in one.metrics if metric.name == "accuracy")
+
+
+@given(GROUPS, st.integers(1, 12), st.integers(0, 5))
+def test_a_group_is_kept_back_as_a_whole_and_of_five_members_once(groups: Any, members: int, seed: int) -> None:
+    strata = np.arange(len(groups)) % 2
+    kept = kept_back(strata, members=members, seed=seed, groups=np.array(groups))
+    assert len(kept) == members
+    for places in kept:
+        assert 0 < len(places) < len(groups)
+        inside, outside = np.array(groups)[places], np.delete(groups, places)
+        assert not set(inside.tolist()) & set(outside.tolist())
+    folds = min(5, len(set(groups)))
+    for start in range(0, members - folds + 1, folds):
+        assert sorted(np.concatenate(kept[start : start + folds]).tolist()) == list(range(len(groups)))
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=60), st.permutations(range(60)), st.integers(0, 5))
+def test_groups_of_one_row_each_change_nothing(codes: Any, numbers: Any, seed: int) -> None:
+    strata, groups = np.array(codes), np.array(numbers[: len(codes)])
+    plain = kept_back(strata, members=7, seed=seed)
+    for kept in (kept_back(strata, members=7, seed=seed, groups=groups), list(_dealt_in_turn(strata, 7, seed))):
+        assert [places.tolist() for places in kept] == [places.tolist() for places in plain]
+
+
+def _dealt_in_turn(strata: Any, members: int, seed: int) -> Iterator[Any]:
+    """Single rows as they are dealt out where no groups are known."""
+    generator, folds, told = np.random.default_rng(seed), min(5, len(strata)), 0
+    while told < members:
+        shuffled = generator.permutation(len(strata))
+        dealt = shuffled[np.argsort(strata[shuffled], kind="stable")]
+        for fold in range(min(folds, members - told)):
+            yield np.sort(dealt[fold::folds])
+        told += folds
+
+
+def test_groups_of_any_size_are_spread_over_parts_and_classes() -> None:
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(200), generator.integers(1, 20, 200))
+    strata = groups % 2
+    for places in kept_back(strata, members=5, seed=0, groups=groups):
+        assert len(places) == pytest.approx(len(groups) / 5, rel=0.02)
+        assert strata[places].mean() == pytest.approx(strata.mean(), abs=0.01)
+
+
+@given(GROUPS, st.lists(st.integers(0, 3), min_size=40, max_size=40), st.integers(0, 5))
+def test_outside_of_each_fold_is_each_class_and_no_row_of_its_groups(groups: Any, codes: Any, seed: int) -> None:
+    _, values = np.unique(codes[: len(groups)], return_inverse=True)
+    rows = LearnedRows(
+        features=np.zeros((len(groups), 1), np.float32),
+        values=values,
+        classes=int(values.max()) + 1,
+        weights=None,
+        groups=np.array(groups),
+    )
+    folds = folds_of(rows, seed=seed)
+    for places in folds:
+        others = np.setdiff1d(np.arange(len(groups)), places)
+        assert len(places)
+        assert set(values[others].tolist()) == set(values.tolist())
+        assert not set(rows.groups[places].tolist()) & set(rows.groups[others].tolist())  # type: ignore[index]
+    held = np.concatenate(folds).tolist() if folds else []
+    assert len(set(held)) == len(held)
+
+
+def test_where_each_class_is_one_group_a_blend_is_refused_and_svm_says_so() -> None:
+    dataset = coins()
+    codes = np.concatenate([dataset.train.values, dataset.validation.values])
+    known = with_groups(dataset, codes)
+    with pytest.raises(StageError, match="no row can be held back"):
+        fit(known, {"auto": {"candidates": ["linear"]}})
+    (said,) = fit(known, {"svm": {}}).notes
+    assert "was measured on groups that it learned from" in said
+    assert fit(with_groups(dataset, np.arange(len(codes))), {"svm": {}}).notes == ()
+    assert np.isfinite(loss_on_others(known, {"gradientBoosting": {}}))
+
+
+def test_rows_of_a_single_group_are_dealt_out_one_by_one() -> None:
+    strata = np.zeros(10, np.int64)
+    single = kept_back(strata, members=5, seed=0, groups=np.zeros(10, np.int64))
+    assert [places.tolist() for places in single] == [
+        places.tolist() for places in kept_back(strata, members=5, seed=0)
+    ]
+
+
+def test_sides_together_have_their_groups_unless_each_row_stands_alone() -> None:
+    dataset = coins()
+    rows = len(dataset.train.values) + len(dataset.validation.values)
+    for groups, expected in ((np.arange(rows) // 2, True), (np.arange(rows), False)):
+        known = with_groups(dataset, groups)
+        found = together(known.train, known.validation).groups
+        assert (found is not None) == expected
+    assert together(dataset.train, dataset.validation).groups is None
