@@ -148,6 +148,7 @@ def fitted_by(fit: Fit, settings: Any) -> Judge:
                 seed=how.seed,
                 observe=how.observe,
                 weights=some.weights,
+                groups=some.groups,
             )
 
         said = []
@@ -178,6 +179,7 @@ def _judge_kernel_ridge(rows: LearnedRows, how: Judging) -> Judged:
         seed=how.seed,
         observe=how.observe,
         weights=rows.weights,
+        groups=rows.groups,
     )
     return fitted_by(fit_kernel_ridge, settings.model_copy(update={"gamma": gamma}))(rows, how)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.scikit import fit_rows, libraries
-from modelservice.modalities.base import Dataset, Features
+from modelservice.modalities.base import Dataset, Features, Groups
 from modelservice.tasks.base import Array
 
 
@@ -52,6 +52,7 @@ class Fit(Protocol):
         seed: int,
         observe: Observer,
         weights: NDArray[np.float64] | None = None,
+        groups: Groups | None = None,
     ) -> Component:
         """Learn from all rows.
 
@@ -63,6 +64,7 @@ class Fit(Protocol):
             seed: of all that is drawn.
             observe: is told of progress.
             weights: how much each row counts, 1 on the mean [rows]; None where all count alike.
+            groups: rows that are held back together, see ``Side``, by a fit that holds some back to choose by.
 
         Raises:
             StageError: it cannot succeed as it was asked for.
@@ -85,6 +87,7 @@ def fit_dataset(fit: Fit, settings: Any, dataset: Dataset, *, seed: int, observe
         seed=seed,
         observe=observe,
         weights=rows.weights,
+        groups=rows.groups,
     )
     graph = Graph()
     component.append_to(graph)

@@ -16,7 +16,7 @@ from modelservice.contract.progress import Progress
 from modelservice.families.base import Observer
 from modelservice.families.heads import head_of
 from modelservice.families.linear import LinearModel
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Groups
 
 MAX_INPUTS = 500
 """Features up to which it is worth its time, which grows with their cube."""
@@ -35,6 +35,7 @@ def fit_discriminant(
     seed: int,  # noqa: ARG001 - nothing is drawn
     observe: Observer,
     weights: Floats | None = None,
+    groups: Groups | None = None,  # noqa: ARG001 - nothing is held back
 ) -> LinearModel:
     """Fit the discriminant of classes; see ``component.Fit``."""
     rows = features.astype(np.float64)

@@ -16,7 +16,7 @@ from modelservice.families.base import Observer
 from modelservice.families.heads import measure_scale
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.tree_ensemble import MAX_NODES, TreeEnsemble, check_size, grown_tree
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Groups
 from modelservice.tasks.base import Array
 
 _CHUNK = 20
@@ -83,6 +83,7 @@ def fit_forest(
     seed: int,
     observe: Observer,
     weights: Floats | None = None,
+    groups: Groups | None = None,  # noqa: ARG001 - nothing is held back
 ) -> Forest:
     """Grow a forest; see ``component.Fit``.
 

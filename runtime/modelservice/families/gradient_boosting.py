@@ -1,11 +1,9 @@
 """``spec.model.gradientBoosting``: trees that mend each other's errors, by scikit-learn."""
 
-from functools import partial
-
 from modelservice.contract.estimators import GradientBoosting
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
-from modelservice.modalities.base import Dataset, groups_together
+from modelservice.modalities.base import Dataset
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 
@@ -31,5 +29,4 @@ class Boosting:
         from modelservice.families.boosting import fit_boosting  # noqa: PLC0415 - scikit-learn takes seconds to import
         from modelservice.families.component import fit_dataset  # noqa: PLC0415
 
-        fit = partial(fit_boosting, groups=groups_together(dataset.train, dataset.validation))
-        return fit_dataset(fit, settings, dataset, seed=training.seed, observe=observe)
+        return fit_dataset(fit_boosting, settings, dataset, seed=training.seed, observe=observe)

@@ -4,7 +4,7 @@ Classes are learned by regression on their codes, -1 and 1, whose scores become 
 fitted on the same leave-one-out predictions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,10 +17,11 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import PlainHead, Scale, Sigmoid, Softmax
 from modelservice.families.base import Observer
 from modelservice.families.heads import head_of, raw_outputs
-from modelservice.families.leave_one_out import Rbf, Solution, solve_all, solve_landmarks
+from modelservice.families.kept_back import parts_kept_back
+from modelservice.families.leave_one_out import Rbf, Solution, solve_all, solve_landmarks, solve_landmarks_apart
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.temperature import fit_factor
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Groups
 from modelservice.tasks.base import Array
 
 _EXACT = 2000
@@ -107,16 +108,25 @@ class KernelMachine:
 
 
 class _Goal(NamedTuple):
-    """What is learned: ``targets`` [rows, outputs] around 0 with their ``offsets``; ``codes`` are None for numbers."""
+    """What is learned: ``targets`` [rows, outputs] around 0 with their ``offsets``; ``codes`` are None for numbers.
+
+    ``groups`` are left out together, None where each row is alone, or all rows are of one group.
+    """
 
     targets: Floats
     offsets: Floats
     codes: NDArray[np.int64] | None
     weights: Floats
+    groups: Groups | None
 
     def of(self, rows: NDArray[np.int64]) -> "_Goal":
         codes = None if self.codes is None else self.codes[rows]
-        return _Goal(self.targets[rows], self.offsets, codes, self.weights[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return _Goal(self.targets[rows], self.offsets, codes, self.weights[rows], groups)
+
+    def solved(self, kernel: Rbf, rows: Floats, penalties: tuple[float, ...]) -> Iterator[Solution]:
+        """See ``solve_all``."""
+        return solve_all(kernel, rows, self.targets, self.weights, penalties, groups=self.groups)
 
 
 class _Choice(NamedTuple):
@@ -137,10 +147,14 @@ def fit_kernel_ridge(
     seed: int,
     observe: Observer,
     weights: Floats | None = None,
+    groups: Groups | None = None,
 ) -> KernelMachine:
-    """Choose width and penalty, and learn from all rows; see ``component.Fit``."""
+    """Choose width and penalty, and learn from all rows; see ``component.Fit``.
+
+    Rows of one of the ``groups``, see ``Side``, are left out together.
+    """
     head = head_of(values, classes=classes)
-    goal = _goal(values, head, classes=classes, weights=weights)
+    goal = _goal(values, head, classes=classes, weights=weights, groups=groups)
     scale = _measure(features)
     rows = scale(features)
     generator = np.random.default_rng(seed)
@@ -150,11 +164,17 @@ def fit_kernel_ridge(
         gamma = settings.gamma or _best_gamma(rows, goal, penalties, generator, observe)
         kernel = Rbf(gamma=gamma)
         if len(rows) <= _EXACT:
-            vectors, solutions = rows, solve_all(kernel, rows, goal.targets, goal.weights, penalties)
+            vectors, solutions, measured = rows, goal.solved(kernel, rows, penalties), goal
         else:
             vectors = rows[np.sort(generator.choice(len(rows), settings.landmarks, replace=False))]
-            solutions = iter(solve_landmarks(kernel, rows, goal.targets, goal.weights, penalties, landmarks=vectors))
-        best = _best(gamma, solutions, goal)
+            given = (kernel, rows, goal.targets, goal.weights, penalties)
+            parts = [] if groups is None else parts_kept_back(values, classes=classes, groups=groups, seed=seed)
+            if parts:
+                solutions = iter(solve_landmarks_apart(*given, landmarks=vectors, held=parts[0]))
+            else:
+                solutions = iter(solve_landmarks(*given, landmarks=vectors))
+            measured = goal.of(parts[0]) if parts else goal
+        best = _best(gamma, solutions, measured)
     observe(Progress(done=len(_GAMMAS) + 1, total=len(_GAMMAS) + 1))
     return KernelMachine(
         scale=scale,
@@ -175,16 +195,21 @@ def choose_gamma(
     seed: int,
     observe: Observer,
     weights: Floats | None = None,
+    groups: Groups | None = None,
 ) -> float:
-    """The width of the kernel that ``fit_kernel_ridge`` would choose; see ``component.Fit``."""
-    goal = _goal(values, head_of(values, classes=classes), classes=classes, weights=weights)
+    """The width of the kernel that ``fit_kernel_ridge`` would choose."""
+    goal = _goal(values, head_of(values, classes=classes), classes=classes, weights=weights, groups=groups)
     penalties = (settings.penalty,) if settings.penalty else _PENALTIES
     with threadpool_limits(1 if len(values) <= _EXACT else None, user_api="blas"):
         rows = _measure(features)(features)
         return _best_gamma(rows, goal, penalties, np.random.default_rng(seed), observe)
 
 
-def _goal(values: NDArray[Any], head: PlainHead, *, classes: int, weights: Floats | None) -> _Goal:
+def _goal(
+    values: NDArray[Any], head: PlainHead, *, classes: int, weights: Floats | None, groups: Groups | None
+) -> _Goal:
+    if groups is not None and len(np.unique(groups)) == 1:
+        groups = None
     weights = np.ones(len(values)) if weights is None else weights
     codes = None
     match head:
@@ -195,7 +220,7 @@ def _goal(values: NDArray[Any], head: PlainHead, *, classes: int, weights: Float
         case Softmax():
             codes, targets = values, np.where(values[:, np.newaxis] == np.arange(classes), 1.0, -1.0)
     offsets = np.average(targets, axis=0, weights=weights)
-    return _Goal(targets - offsets, offsets, codes, weights)
+    return _Goal(targets - offsets, offsets, codes, weights, groups)
 
 
 def _measure(features: Features) -> RobustScale:
@@ -219,7 +244,7 @@ def _best_gamma(
     for done, share in enumerate(_GAMMAS):
         observe(Progress(done=done, total=len(_GAMMAS) + 1))
         gamma = share / distance
-        found.append(_best(gamma, solve_all(Rbf(gamma=gamma), rows, goal.targets, goal.weights, penalties), goal))
+        found.append(_best(gamma, goal.solved(Rbf(gamma=gamma), rows, penalties), goal))
     return min(found, key=lambda choice: choice.loss).gamma
 
 

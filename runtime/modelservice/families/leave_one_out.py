@@ -1,7 +1,8 @@
 """Ridge regressions in a kernel's space with the predictions that each row would get if it were left out.
 
-Rows of another weight count so often, as in weighted least squares. Nothing is fitted anew for a row: Rifkin and
-Lippert, Notes on regularized least squares (2007), show how one decomposition gives all of it, for every penalty.
+Rows of one group, see ``Side``, are left out together: a copy of a row tells all of it. Rows of another weight count so
+often, as in weighted least squares. Nothing is fitted anew for a row: Rifkin and Lippert, Notes on regularized least
+squares (2007), show how one decomposition gives all of it, for every penalty.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from modelservice.modalities.base import Groups
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +42,13 @@ class Rbf:
 
 
 def solve_all(
-    kernel: Rbf, rows: Floats, targets: Floats, weights: Floats, penalties: tuple[float, ...]
+    kernel: Rbf,
+    rows: Floats,
+    targets: Floats,
+    weights: Floats,
+    penalties: tuple[float, ...],
+    *,
+    groups: Groups | None = None,
 ) -> Iterator[Solution]:
     """Every row is a vector: ``dual`` solves (K + penalty / weights) dual = targets.
 
@@ -49,7 +58,9 @@ def solve_all(
         targets: [rows, outputs], around 0.
         weights: of the rows, above 0.
         penalties: of the squared norm; each gives a solution.
+        groups: rows that are left out together; None where each is alone.
     """
+    together = [] if groups is None else [places for places in _places(groups) if len(places) > 1]
     roots = np.sqrt(weights)[:, np.newaxis]
     values, vectors = np.linalg.eigh(roots * kernel(rows, rows) * roots.T)
     # Rounding makes the smallest eigenvalues negative.
@@ -58,8 +69,11 @@ def solve_all(
     for penalty in penalties:
         shrunk = 1 / (values + penalty)
         dual = vectors @ (shrunk[:, np.newaxis] * turned)
-        diagonal = squared @ shrunk
-        yield Solution(dual=roots * dual, left_out=targets - dual / (roots * diagonal[:, np.newaxis]))
+        residual = dual / (squared @ shrunk)[:, np.newaxis]
+        for places in together:
+            some = vectors[places]
+            residual[places] = np.linalg.solve((some * shrunk) @ some.T, dual[places])
+        yield Solution(dual=roots * dual, left_out=targets - residual / roots)
 
 
 def solve_landmarks(
@@ -93,6 +107,32 @@ def solve_landmarks(
             found[part] = targets[part] - residual / (1 - leverage)
     duals = [basis @ (one[:, np.newaxis] * turned) for one in shrunk]
     return [Solution(dual=dual, left_out=found) for dual, found in zip(duals, left_out, strict=True)]
+
+
+def solve_landmarks_apart(
+    kernel: Rbf,
+    rows: Floats,
+    targets: Floats,
+    weights: Floats,
+    penalties: tuple[float, ...],
+    *,
+    landmarks: Floats,
+    held: NDArray[np.int64],
+) -> list[Solution]:
+    """As ``solve_landmarks`` of all rows, but ``left_out`` are of the rows ``held``, which were left out together."""
+    others = np.setdiff1d(np.arange(len(rows)), held)
+    apart = solve_landmarks(kernel, rows[others], targets[others], weights[others], penalties, landmarks=landmarks)
+    duals = np.stack([one.dual for one in apart])
+    parts = [kernel(rows[held[part]], landmarks) @ duals for part in _blocks(len(held))]
+    every = solve_landmarks(kernel, rows, targets, weights, penalties, landmarks=landmarks)
+    pairs = zip(every, np.concatenate(parts, axis=1), strict=True)
+    return [Solution(dual=one.dual, left_out=found) for one, found in pairs]
+
+
+def _places(groups: Groups) -> list[NDArray[np.int64]]:
+    """Of each group the places of its rows."""
+    order = np.argsort(groups, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
 
 
 def _blocks(rows: int) -> Iterator[slice]:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tests.unit.runtime.families.datasets import build, fit
 
 from modelservice.contract.failure import StageError
-from modelservice.families import candidates, ensemble
+from modelservice.families import candidates, ensemble, kernel_regression
 from modelservice.families.candidates import LearnedRows, folds_of
 from modelservice.families.kept_back import kept_back
+from modelservice.families.leave_one_out import Rbf, solve_all, solve_landmarks, solve_landmarks_apart
+from modelservice.families.linear import fit_linear
 from modelservice.modalities.base import Dataset, Groups, together
 
 AS_SURE_AS_A_COIN = float(np.log(2))
@@ -62,12 +64,48 @@ def loss_on_others(dataset: Dataset, model: dict[str, Any]) -> float:
         {"mlp": {"ensemble": 5}},
         {"svm": {}},
         {"gradientBoosting": {}},
+        {"kernelRidge": {}},
     ],
     ids=lambda model: next(iter(model)),
 )
 def test_a_model_is_no_surer_of_other_groups_than_it_may_be(model: Any) -> None:
     known = with_groups(coins(seed=1), np.repeat(np.arange(40), 8))
     assert loss_on_others(known, model) < AS_SURE_AS_A_COIN + 0.2
+
+
+@pytest.mark.parametrize("penalty", [0.01, 1.0])
+def test_rows_of_a_group_are_left_out_as_if_the_rest_were_learned_alone(penalty: float) -> None:
+    generator = np.random.default_rng(0)
+    rows, targets = generator.normal(size=(20, 3)), generator.normal(size=(20, 2))
+    weights, groups = generator.uniform(0.5, 2, 20), np.arange(20) % 7
+    kernel = Rbf(gamma=0.3)
+    (found,) = solve_all(kernel, rows, targets, weights, (penalty,), groups=groups)
+    held = np.flatnonzero(groups == 2)
+    others = np.flatnonzero(groups != 2)
+    (rest,) = solve_all(kernel, rows[others], targets[others], weights[others], (penalty,))
+    np.testing.assert_allclose(found.left_out[held], kernel(rows[held], rows[others]) @ rest.dual, rtol=1e-7)
+    (apart,) = solve_landmarks_apart(kernel, rows, targets, weights, (penalty,), landmarks=rows[:8], held=held)
+    (rest,) = solve_landmarks(kernel, rows[others], targets[others], weights[others], (penalty,), landmarks=rows[:8])
+    np.testing.assert_allclose(apart.left_out, kernel(rows[held], rows[:8]) @ rest.dual, rtol=1e-7)
+
+
+def test_a_kernel_of_landmarks_is_no_surer_of_other_groups_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_regression, "_EXACT", 100)
+    known = with_groups(coins(seed=1), np.repeat(np.arange(40), 8))
+    assert loss_on_others(known, {"kernelRidge": {"landmarks": 100}}) < AS_SURE_AS_A_COIN + 0.2
+
+
+def test_a_ridge_is_as_strong_as_other_groups_need_it() -> None:
+    """Of 12 customers and 10 columns a weak penalty recalls each of them, and says nothing of the next."""
+    generator = np.random.default_rng(0)
+    features = np.repeat(generator.normal(size=(12, 10)), 20, axis=0) + generator.normal(scale=0.01, size=(240, 10))
+    values = np.repeat(generator.normal(size=12), 20)
+
+    def steepest(groups: Groups | None) -> float:
+        given: dict[str, Any] = {"classes": 0, "seed": 0, "observe": lambda _: None, "groups": groups}
+        return float(np.abs(fit_linear(None, features.astype(np.float32), values, **given).weights).max())
+
+    assert steepest(np.arange(240) // 20) < steepest(None) / 5
 
 
 def test_a_blend_is_measured_on_groups_that_it_did_not_learn() -> None:
