@@ -55,6 +55,7 @@ RUNS = (
     Run("README.md", "make ", why=_TARGET),
     Run("README.md", "python3 -m venv", why=_PACKAGES),
     Run("README.md", "modelservice ", test=LAPTOP),
+    Run("README.md", "head ", test=LAPTOP),
     Run("README.md", "kubectl ", test=MODELS),
     Run("CONTRIBUTING.md", "make ", why=_TARGET),
     Run("docs/elsewhere.md", test=LAPTOP),

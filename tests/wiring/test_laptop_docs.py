@@ -11,7 +11,6 @@ from tests.bench.serving_processes import free_port
 from tests.support.document_runs import LAPTOP
 from tests.support.documents import Command, File, typed_by
 from tests.support.samples import SAMPLES
-from tests.support.tables import IRIS
 from tests.support.typed import lacking
 from tests.support.typing_in import checkout, without_comment
 from tests.unit.runtime.families.berts import write_bert
@@ -69,7 +68,6 @@ def steps(ports: dict[str, int]) -> Iterator[Command | File]:
 
 def what_one_has(folder: Path) -> None:
     """Files that the documents take for granted."""
-    (folder / "rows.csv").write_text("\n".join(IRIS.splitlines()[:3]) + "\n", encoding="utf-8")
     modelservice.train(SAMPLES / "decision-tree.yaml", output=folder / "out" / "iris-tree")
     for name in ("m.onnx", "iris.onnx"):
         onnx.save(classes(), folder / name)
