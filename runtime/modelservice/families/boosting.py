@@ -21,13 +21,12 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import OutputHead, Scale
 from modelservice.families.base import Observer
 from modelservice.families.heads import head_of
-from modelservice.families.kept_back import parts_kept_back
+from modelservice.families.kept_back import FOLDS, parts_kept_back
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.tree_ensemble import MAX_NODES, Tree, TreeEnsemble, check_size
 from modelservice.modalities.base import Features, Groups
 from modelservice.tasks.base import Array
 
-_FOLDS = 5
 _SMALL = 5000
 """Rows up to which each fold is held back once, and trees are small; above, one fold says enough."""
 _LEAVES, _LEAVES_OF_MANY_ROWS = 5, 31
@@ -215,7 +214,7 @@ def _folds(rows: _Rows, *, classes: int, groups: Groups | None, seed: int) -> li
         parts = parts_kept_back(rows.values, classes=classes, groups=groups, seed=seed)
         return parts if len(rows.values) <= _SMALL else parts[:1]
     counts = np.bincount(rows.values) if classes else np.array([len(rows.values)])
-    folds = min(_FOLDS, int(counts.max()))
+    folds = min(FOLDS, int(counts.max()))
     held = np.flatnonzero(counts[rows.values] >= folds) if classes else np.arange(len(rows.values))
     if folds < 2:  # noqa: PLR2004
         return []

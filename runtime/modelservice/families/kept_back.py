@@ -67,6 +67,11 @@ def parts_kept_back(values: NDArray[np.generic], *, classes: int, groups: Groups
     return [part for part in parts if len(part)]
 
 
+def divisions(kept: list[Places], *, rows: int) -> list[tuple[Places, Places]]:
+    """Of each part the rows to learn from, and those to measure by, which are kept back."""
+    return [(np.setdiff1d(np.arange(rows), places), places) for places in kept]
+
+
 def grouped(groups: Groups | None, rows: int) -> tuple[Places, Places]:
     """The first row of each group, ascending, and which of these groups each row has."""
     if groups is None:

@@ -15,7 +15,7 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import PlainHead
 from modelservice.families.base import Observer
 from modelservice.families.heads import head_of, measure_scale, raw_outputs
-from modelservice.families.kept_back import parts_kept_back
+from modelservice.families.kept_back import divisions, parts_kept_back
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.sharpness import LEAST
 from modelservice.modalities.base import Features, Groups
@@ -126,12 +126,7 @@ def fit_linear(
             fitted = LinearModel(weights=estimator.coef_.T, offsets=estimator.intercept_, head=head)
         else:
             scale = measure_scale(values)
-            # Without groups each row is left out once, in closed form.
-            parts = [] if groups is None else parts_kept_back(values, classes=0, groups=groups, seed=seed)
-            folds = [(np.setdiff1d(np.arange(len(values)), held), held) for held in parts] or None
-            ridge = RidgeCV(alphas=_PENALTIES, scoring="neg_mean_squared_error", cv=folds).fit(
-                rows, (values - scale.mean) / scale.std, weights
-            )
+            ridge = _ridge(values, groups, seed=seed).fit(rows, (values - scale.mean) / scale.std, weights)
             offsets = np.array([float(ridge.intercept_)])
             fitted = LinearModel(weights=ridge.coef_[:, np.newaxis], offsets=offsets, head=scale)
     observe(Progress(done=1, total=1))
@@ -143,5 +138,4 @@ def _ridge(values: Floats, groups: Groups | None, *, seed: int) -> Any:
     parts = [] if groups is None else parts_kept_back(values, classes=0, groups=groups, seed=seed)
     if not parts:
         return RidgeCV(alphas=_PENALTIES)
-    folds = [(np.setdiff1d(np.arange(len(values)), held), held) for held in parts]
-    return RidgeCV(alphas=_PENALTIES, scoring="neg_mean_squared_error", cv=folds)
+    return RidgeCV(alphas=_PENALTIES, scoring="neg_mean_squared_error", cv=divisions(parts, rows=len(values)))

@@ -21,7 +21,7 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import PlainHead, Scale, Softmax
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import head_of, raw_outputs
-from modelservice.families.kept_back import FOLDS, kept_back
+from modelservice.families.kept_back import FOLDS, divisions, kept_back
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.scikit import FitRows, fit_rows, libraries
 from modelservice.modalities.base import Dataset, Features, Groups
@@ -188,7 +188,7 @@ def _parts_apart(
     if count < 2:  # noqa: PLR2004
         return None
     kept = kept_back(belongs.astype(np.int64), members=min(FOLDS, count), seed=seed, groups=groups)
-    parts = [(np.setdiff1d(np.arange(len(belongs)), places), places) for places in kept]
+    parts = divisions(kept, rows=len(belongs))
     return parts if all(0 < belongs[learned].mean() < 1 for learned, _ in parts) else None
 
 
