@@ -93,8 +93,8 @@ cluster-status: venv ## Which components run
 env: venv ## Print exports for a shell: eval "$$(make -s env)"
 	@$(CLUSTER) env
 
-bench-operator: setup ## Figures of the operator on a control plane of its own, with simulated nodes and pods (N=1000)
-	@$(CLUSTER) build kubernetes etcd kwok
+bench-operator: setup ## Figures of the operator, and KServe's beside it, on control planes with simulated nodes and pods (N=1000)
+	@$(CLUSTER) build kubernetes etcd kwok kserve
 	@$(STAGES) run $(PYTHON) -m tests.bench.operator $(if $(N),--services $(N) --resync)
 
 bench-operator-growth: setup ## Whether one more ModelService costs the same at 100, 1,000 and 3,000 (half an hour)

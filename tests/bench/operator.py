@@ -3,7 +3,8 @@
 etcd, kube-apiserver, controller-manager and scheduler are real and the bench's own; kwok plays nodes and pods: a
 training ends well after a few seconds, a server becomes ready. Requests are counted on the other side, in the
 apiserver's audit log, those of kopf included. The operator runs as in a cluster, with all namespaces, but as a process
-of this machine.
+of this machine. KServe's controller does what it has in common with ours on such a control plane in the same run: CPU
+time is another one on every machine and every day, what one takes by the other is not.
 """
 
 import argparse
@@ -23,13 +24,14 @@ from tests.bench.kwok.subject import Subject, operator_on
 from tests.bench.record import Figure, record
 from tests.bench.scale.base import QUIET_SECONDS, say
 from tests.bench.scale.changes import CHANGES, change_data, change_specs
+from tests.bench.scale.kserve import compared, measure_kserve
 from tests.bench.scale.machine import machine
 from tests.bench.scale.rest import watch_rest, watch_resync
 from tests.bench.scale.rollout import MORE, WITH_ARTIFACT, WITH_TRAINING, bring_up
 from tests.bench.scale.takeover import lose_leaders, restarted
 from tests.bench.scale.trainings import measure_trainings
 
-PARTS = ("training", "artifact", "trainings")
+PARTS = ("kserve", "training", "artifact", "trainings")
 
 
 def main() -> int:
@@ -48,7 +50,7 @@ def main() -> int:
         parser.error("--readme needs all parts: leave out --only")
     extra = extra_spec(compression=arguments.compression, object_storage=arguments.object_storage)
     # What is asked for in addition concerns only what is trained.
-    parts = arguments.only or (PARTS[:1] if extra else PARTS)
+    parts = arguments.only or (("training",) if extra else PARTS)
     say(f"about {_minutes(arguments, parts):.0f} minutes on a machine with nothing else to do")
     figures: list[Figure] = []
     with contextlib.ExitStack() as stack:
@@ -61,6 +63,7 @@ def main() -> int:
         except BenchError as error:
             sys.stderr.write(f"{error}\n")
             return 2
+    figures += compared(figures)
     asked = f" with {' and '.join(extra)}" if extra else ""
     what = f"{arguments.services} ModelServices{asked}"
     caption = f"{what} on a real control plane, nodes and pods simulated by kwok, {machine()}"
@@ -80,13 +83,16 @@ def _minutes(arguments: argparse.Namespace, parts: tuple[str, ...]) -> float:
     """What it took on the machine of docs/benchmarks.md."""
     once = 1 + arguments.services / 400
     resync = 6 if arguments.resync else 0
-    took = {"training": once + arguments.window / 60 + 3 + resync, "artifact": once, "trainings": once + 2}
+    rested = once + arguments.window / 60 + 3
+    took = {"kserve": rested, "training": rested + resync, "artifact": once, "trainings": once + 2}
     return float(sum(took[part] for part in parts))
 
 
 def _measure(part: str, folder: Path, arguments: argparse.Namespace, extra: dict[str, Any]) -> list[Figure]:
     services = arguments.services
     match part:
+        case "kserve":
+            return measure_kserve(folder, services, arguments.window)
         case "training":
             return measure_training(folder, services, arguments.window, extra, resync=arguments.resync)
         case "artifact":

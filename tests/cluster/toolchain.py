@@ -25,9 +25,9 @@ GO = (1, 26)
 # The module's own flags only, whatever the user's say; a workspace above must not matter; and where a go.mod asks for a
 # later patch release than the one at hand, Go fetches it as a module.
 GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "auto"}
-RENAMED = {"server": "etcd"}  # go.etcd.io/etcd/server/v3 builds a binary of a very general name
+RENAMED = {"server": "etcd", "manager": "kserve"}  # modules whose binary has a very general name
 # For targets of their own, not for the cluster: `ensure("kwok")` builds one.
-ON_DEMAND = ("gitops-health", "kueue", "kustomize-controller", "kwok", "source-controller")
+ON_DEMAND = ("gitops-health", "kserve", "kueue", "kustomize-controller", "kwok", "source-controller")
 
 
 @dataclass(frozen=True)

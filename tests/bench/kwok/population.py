@@ -28,7 +28,7 @@ _CORE = "/api/v1"
 def prepare(api: Api, *, volumes: int) -> None:
     """Make the CRD, namespaces with Pod Security ``restricted``, nodes for kwok, and volumes that claims are bound to.
 
-    There are ``NODES``, and more where there are many volumes, since each may get a pod.
+    There are nodes for as many pods as volumes, since each may get one.
 
     The volumes are made beforehand, as an administrator of local disks does; the real scheduler and volume controller
     bind each claim to one when its first pod is placed.
@@ -38,10 +38,7 @@ def prepare(api: Api, *, volumes: int) -> None:
     )
     for namespace in (NAMESPACE, OPERATOR_NAMESPACE):
         make_namespace(api, namespace)
-    for number in range(max(NODES, volumes // PODS_OF_A_NODE)):
-        name = f"node-{number}"
-        labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
-        api.apply(f"{_CORE}/nodes", build_object("v1", "Node", name, labels=labels))
+    make_nodes(api, pods=volumes)
     storage_class = build_object(
         "storage.k8s.io/v1",
         "StorageClass",
@@ -52,6 +49,14 @@ def prepare(api: Api, *, volumes: int) -> None:
     api.apply("/apis/storage.k8s.io/v1/storageclasses", storage_class)
     for number in range(volumes):
         api.apply(f"{_CORE}/persistentvolumes", _volume(f"volume-{number}"))
+
+
+def make_nodes(api: Api, *, pods: int) -> None:
+    """Make nodes for kwok: ``NODES``, and more where there are many pods."""
+    for number in range(max(NODES, pods // PODS_OF_A_NODE)):
+        name = f"node-{number}"
+        labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
+        api.apply(f"{_CORE}/nodes", build_object("v1", "Node", name, labels=labels))
 
 
 def make_namespace(api: Api, name: str) -> None:

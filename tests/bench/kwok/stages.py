@@ -82,6 +82,10 @@ def _is(key: str, operator: str, *values: str) -> Object:
     return {"key": key, "operator": operator, **({"values": list(values)} if values else {})}
 
 
+def _label(key: str) -> str:
+    return f'.metadata.labels["{key}"]'
+
+
 _NOT_READY = _is('.status.conditions.[] | select(.type == "Ready") | .status', "NotIn", "True")
 
 
@@ -90,7 +94,6 @@ def all_stages() -> list[Object]:
 
     Pods of Jobs have no address, so nobody asks them for progress.
     """
-    arriving = _started(SERVING_CONTAINER, ready=False) + _ADDRESS
     return [
         *pending_stages(),
         *_job_stages(TRAIN, _report(_trained())),
@@ -98,11 +101,13 @@ def all_stages() -> list[Object]:
         *_job_stages(
             FETCH, _report(_trained().model_copy(update={"stage": FETCH, "source": "https://models.example"}))
         ),
-        _pod_stage("serve-start", STAGE_SERVE, "Pending", arriving, seconds=0.5),
-        _pod_stage(
-            "serve-ready", STAGE_SERVE, "Running", _started(SERVING_CONTAINER, ready=True), _NOT_READY, seconds=0.5
-        ),
+        *_serving_stages(SERVING_CONTAINER, _is(_label(LABEL_STAGE), "In", STAGE_SERVE)),
     ]
+
+
+def foreign_stages(label: str, container: str) -> list[Object]:
+    """Servers of another controller, by a label of their pods, which live as ours in ``all_stages``."""
+    return [*pending_stages(), *_serving_stages(container, _is(_label(label), "Exists"))]
 
 
 def pending_stages() -> list[Object]:
@@ -168,11 +173,27 @@ def _job_stages(stage: str, report: str) -> list[Object]:
     ]
 
 
+def _serving_stages(container: str, which: Object) -> list[Object]:
+    """A server is ready in 1 to 2 s."""
+    arriving = _started(container, ready=False) + _ADDRESS
+    ready = _started(container, ready=True)
+    return [
+        _living_stage("serve-start", "Pending", arriving, which, seconds=0.5),
+        _living_stage("serve-ready", "Running", ready, which, _NOT_READY, seconds=0.5),
+    ]
+
+
 def _pod_stage(name: str, stage: str, phase: str, status: str, *selected: Object, seconds: float) -> Object:
-    """What follows on a phase, after ``seconds`` to the double of it."""
+    """What follows on a phase of the pods of a stage of ours."""
+    made = _living_stage(name, phase, status, *selected, seconds=seconds)
+    made["spec"]["selector"]["matchLabels"] = {LABEL_STAGE: stage}
+    return made
+
+
+def _living_stage(name: str, phase: str, status: str, *selected: Object, seconds: float) -> Object:
+    """What follows on a phase of a pod that is not being deleted, after ``seconds`` to the double of it."""
     living = [_is(".metadata.deletionTimestamp", "DoesNotExist"), _is(".status.phase", "In", phase)]
     made = _stage("Pod", name, [*living, *selected], status)
-    made["spec"]["selector"]["matchLabels"] = {LABEL_STAGE: stage}
     milliseconds = round(seconds * 1000)
     made["spec"]["delay"] = {"durationMilliseconds": milliseconds, "jitterDurationMilliseconds": 2 * milliseconds}
     return made

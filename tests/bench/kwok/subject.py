@@ -1,4 +1,4 @@
-"""The operator under measurement: a process of this machine that works on a control plane of a bench."""
+"""The controller under measurement: a process of this machine that works on a control plane of a bench."""
 
 import sys
 import time
@@ -25,34 +25,37 @@ _LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """The operator at one moment."""
+class Usage:
+    """What a controller took until one moment: seconds of CPU, KiB of memory, and requests."""
 
     at: float
     cpu: float
     memory: int
-    writes: float
-    reconciles: float
     requests: Sequence[Request]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """The operator, and the control plane that it works on."""
+class Reading(Usage):
+    """The operator at one moment, with its own counters."""
+
+    writes: float
+    reconciles: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controller:
+    """A controller, and the control plane that it works on; it tells on a port whether it is ready."""
 
     plane: ControlPlane
     process: Process
     port: int
 
-    def read(self) -> Reading:
-        """Where its counters stand."""
-        text = self._metrics()
-        return Reading(
+    def usage(self) -> Usage:
+        """What it took so far."""
+        return Usage(
             at=time.monotonic(),
             cpu=self.process.cpu_seconds(),
             memory=self.process.resident_kibibytes(),
-            writes=total(text, _WRITES),
-            reconciles=total(text, _RECONCILES),
             requests=self.requests(),
         )
 
@@ -68,17 +71,6 @@ class Subject:
         except OSError:
             return False
 
-    def is_leading(self) -> bool:
-        """Whether it has begun to work."""
-        try:
-            return total(self._metrics(), _LEADER) == 1
-        except OSError:
-            return False
-
-    def wait_until_leading(self, *, most: float) -> None:
-        """Wait until it has begun to work, and ``most`` long."""
-        self.process.wait_until(self.is_leading, what="the operator leads", seconds=most, every=_LOOK_SECONDS)
-
     def wait_until_quiet(self, seconds: float, *, most: float = 60) -> None:
         """Wait until it has not asked the apiserver for anything to do with its work for a while, and ``most`` long."""
         seen = (-1, time.monotonic())
@@ -90,7 +82,28 @@ class Subject:
                 seen = (count, time.monotonic())
             return time.monotonic() - seen[1] >= seconds
 
-        self.process.wait_until(quiet, what="a quiet operator", seconds=most, every=_LOOK_SECONDS)
+        self.process.wait_until(quiet, what=f"a quiet {self.process.name}", seconds=most, every=_LOOK_SECONDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject(Controller):
+    """The operator, which has counters of its own."""
+
+    def read(self) -> Reading:
+        """Where its counters stand."""
+        text = self._metrics()
+        return Reading(**vars(self.usage()), writes=total(text, _WRITES), reconciles=total(text, _RECONCILES))
+
+    def is_leading(self) -> bool:
+        """Whether it has begun to work."""
+        try:
+            return total(self._metrics(), _LEADER) == 1
+        except OSError:
+            return False
+
+    def wait_until_leading(self, *, most: float) -> None:
+        """Wait until it has begun to work, and ``most`` long."""
+        self.process.wait_until(self.is_leading, what="the operator leads", seconds=most, every=_LOOK_SECONDS)
 
     def _metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:

@@ -2,14 +2,15 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 from rich.table import Table
+from tests.bench.kwok.api import Api
 from tests.bench.kwok.audit import Request
 from tests.bench.kwok.population import ready_services
-from tests.bench.kwok.subject import Reading, Subject
+from tests.bench.kwok.subject import Controller, Usage
 
 QUIET_SECONDS = 5.0
 
@@ -17,7 +18,7 @@ CONTROLLERS_SECONDS_FOR_EACH = 2.0
 """How long a shared machine may take for each ModelService before the bench gives up."""
 
 
-def since(before: Reading, after: Reading) -> list[Request]:
+def since(before: Usage, after: Usage) -> list[Request]:
     """Requests between two readings, without leader election."""
     return [request for request in after.requests[len(before.requests) :] if not request.is_election]
 
@@ -27,12 +28,12 @@ def written(requests: Sequence[Request]) -> list[Request]:
     return [request for request in requests if request.is_write and not request.is_election]
 
 
-def wait_until_ready(bench: Subject, services: int) -> None:
-    """Wait until that many ModelServices are Ready, and nothing is written any more."""
+def wait_until_ready(bench: Controller, services: int, *, ready: Callable[[Api], int] = ready_services) -> None:
+    """Wait until that many ModelServices, or whatever ``ready`` counts, are Ready, and nothing is written any more."""
     api = bench.plane.api
     bench.process.wait_until(
-        lambda: ready_services(api) == services,
-        what=f"{services} ModelServices Ready",
+        lambda: ready(api) == services,
+        what=f"{services} services Ready",
         seconds=60 + CONTROLLERS_SECONDS_FOR_EACH * services,
         every=max(1.0, services / 300),  # the answer is large, and the apiserver has other things to do
     )

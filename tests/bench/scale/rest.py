@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple
 
-from tests.bench.kwok.subject import Reading, Subject
+from tests.bench.kwok.subject import Controller, Subject, Usage
 from tests.bench.record import Figure, at_most, figure
 from tests.bench.scale.base import say, show_requests, since, written
 
@@ -20,7 +20,8 @@ def watch_rest(bench: Subject, services: int, window: float) -> list[Figure]:
     """Watch the operator rest; the two counts of writes come from different sides."""
     settled = bench.read()
     say(f"all are Ready; watching them rest for {window:.0f} s")
-    rested = _after(bench, settled, window)
+    wait_out(bench, settled, window)
+    rested = bench.read()
     requests, passed = since(settled, rested), rested.at - settled.at
     show_requests("while converged", requests, services)
     return [
@@ -51,7 +52,8 @@ def watch_resync(bench: Subject, *, led_since: float) -> list[Figure]:
         )
 
     bench.process.wait_until(resynced, what="a full resync", seconds=COMPARE_SECONDS + 60, every=1)
-    after = _after(bench, bench.read(), _WINDOW_SECONDS / 2)
+    wait_out(bench, bench.read(), _WINDOW_SECONDS / 2)
+    after = bench.read()
     first = next(one for one in samples if one.at >= samples[-1].at - _WINDOW_SECONDS / 2)
     return [
         at_most("writes until a full resync and after it", len(written(since(before, after))), "writes", 0),
@@ -64,6 +66,6 @@ class _Sample(NamedTuple):
     cpu: float
 
 
-def _after(bench: Subject, start: Reading, window: float) -> Reading:
+def wait_out(bench: Controller, start: Usage, window: float) -> None:
+    """Wait until so many seconds have passed since a moment, while the controller lives."""
     bench.process.wait_until(lambda: time.monotonic() - start.at >= window, what="the window", seconds=window + 5)
-    return bench.read()

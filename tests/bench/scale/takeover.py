@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from tests.bench.kwok.audit import Request
 from tests.bench.kwok.controlplane import ControlPlane
 from tests.bench.kwok.population import change_service
-from tests.bench.kwok.subject import Subject, starting_operator
+from tests.bench.kwok.subject import Controller, Subject, starting_operator
 from tests.bench.record import Figure, at_most, figure
 from tests.bench.scale.base import QUIET_SECONDS, say, seconds, show_requests, written
 from tests.bench.scale.changes import first_write
@@ -27,18 +28,31 @@ def restarted(plane: ControlPlane, folder: Path, services: int) -> Iterator[tupl
     began, known = datetime.now(UTC), len(plane.audit.requests("operator"))
     with starting_operator(plane, folder, name="operator-restarted") as bench:
         bench.wait_until_leading(most=_SECONDS)
-        bench.wait_until_quiet(QUIET_SECONDS, most=_SECONDS)
-        cpu = bench.process.cpu_seconds()
-        asked = [request for request in bench.requests()[known:] if not request.is_election]
+        took, asked = converged(bench, began, known)
         show_requests("of an operator that was started anew", asked, services)
-        took = seconds(began, max(request.answered for request in asked))
         figures = [
             at_most("started anew: to the last request", took, "s", RESTART_LIMIT),
             at_most("started anew: writes", len(written(asked)), "writes", 0),
-            figure("started anew: CPU for each ModelService", 1000 * cpu / services, "ms"),
+            figure("started anew: CPU for each ModelService", 1000 * bench.process.cpu_seconds() / services, "ms"),
             figure("started anew: memory", bench.read().memory / 1024, "MiB"),
         ]
         yield figures, bench
+
+
+def converged(bench: Controller, began: datetime, known: int) -> tuple[float, list[Request]]:
+    """Wait until a controller that was started anew is quiet.
+
+    Args:
+        bench: the controller.
+        began: when it was started.
+        known: how many requests there were before.
+
+    Returns:
+        Seconds to the answer of its last request, and its requests.
+    """
+    bench.wait_until_quiet(QUIET_SECONDS, most=_SECONDS)
+    asked = [request for request in bench.requests()[known:] if not request.is_election]
+    return seconds(began, max(request.answered for request in asked)), asked
 
 
 def lose_leaders(bench: Subject, folder: Path, services: int) -> list[Figure]:
