@@ -170,15 +170,15 @@ def _test_rows(
 
 def _other_rows(models: tuple[Model, Model], source: Source, data: Data) -> Answered:
     signature = models[0].artifact.signature
-    cells, column, _ = read_counting(source, signature.target or data.target, data)
+    counting = read_counting(source, signature.target or data.target, data)
+    cells = counting.target
     if signature.labels:
         codes = codes_among(cells, signature.labels)
         target = Target(name=cells.name, values=codes, present=codes >= 0, strata=codes, labels=signature.labels)
     else:
         target = models[0].task.read(cells)
-    present, weights = target.present, None
-    if column is not None:
-        weights = read_weights(column, present)
+    present = target.present
+    weights = read_weights(counting, present)
     rows = np.flatnonzero(present)
     if not len(rows):
         raise NotComparableError(

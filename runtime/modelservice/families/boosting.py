@@ -21,7 +21,7 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import OutputHead, Scale
 from modelservice.families.base import Observer
 from modelservice.families.heads import head_of
-from modelservice.families.kept_back import FOLDS, parts_kept_back
+from modelservice.families.kept_back import FOLDS, divisions, parts_kept_back
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.tree_ensemble import MAX_NODES, Tree, TreeEnsemble, check_size
 from modelservice.modalities.base import Features, Groups
@@ -164,9 +164,8 @@ def choose_rounds(
     trees = classes if classes > 2 else 1  # noqa: PLR2004 - two classes need one logit
     most = min(_MOST_ROUNDS, max(1, MAX_NODES // (2 * plain["max_leaf_nodes"] * trees)))
     curves: list[Floats] = []
-    for done, held in enumerate(folds):
+    for done, (learned, held) in enumerate(divisions(folds, rows=len(values))):
         observe(Progress(done=done, total=len(folds) + 1))
-        learned = np.setdiff1d(np.arange(len(values)), held)
         estimator = _fit(plain, rows[learned], classes=classes, rounds=most, held=rows[held])
         curves.append(-estimator.validation_score_)
     if not curves:
@@ -206,21 +205,21 @@ def _fit(plain: dict[str, Any], rows: _Rows, *, classes: int, rounds: int, held:
 
 
 def _folds(rows: _Rows, *, classes: int, groups: Groups | None, seed: int) -> list[NDArray[np.int64]]:
-    """Parts of the rows, each held back once; none where the rows are too few.
+    """Parts of the rows, each held back once: of whole groups where there are enough; none where rows are too few."""
+    parts = [] if groups is None else parts_kept_back(rows.values, classes=classes, groups=groups, seed=seed)
+    parts = parts or _single_rows(rows.values, classes=classes, seed=seed)
+    return parts if len(rows.values) <= _SMALL else parts[:1]
 
-    Classes of fewer rows than there are folds are always learned, for a held row's class must be known.
-    """
-    if groups is not None and len(np.unique(groups)) > 1:
-        parts = parts_kept_back(rows.values, classes=classes, groups=groups, seed=seed)
-        return parts if len(rows.values) <= _SMALL else parts[:1]
-    counts = np.bincount(rows.values) if classes else np.array([len(rows.values)])
+
+def _single_rows(values: NDArray[Any], *, classes: int, seed: int) -> list[NDArray[np.int64]]:
+    """Classes of fewer rows than there are folds are always learned, for a held row's class must be known."""
+    counts = np.bincount(values) if classes else np.array([len(values)])
     folds = min(FOLDS, int(counts.max()))
-    held = np.flatnonzero(counts[rows.values] >= folds) if classes else np.arange(len(rows.values))
+    held = np.flatnonzero(counts[values] >= folds) if classes else np.arange(len(values))
     if folds < 2:  # noqa: PLR2004
         return []
     splitter = (StratifiedKFold if classes else KFold)(folds, shuffle=True, random_state=seed)
-    parts = [held[test] for _, test in splitter.split(held, rows.values[held])]
-    return parts if len(rows.values) <= _SMALL else parts[:1]
+    return [held[test] for _, test in splitter.split(held, values[held])]
 
 
 def _threads(features: Features) -> AbstractContextManager[Any]:

@@ -23,7 +23,7 @@ from modelservice.families.costs import (
 from modelservice.families.discriminant import MAX_INPUTS, fit_discriminant
 from modelservice.families.ensemble import Ensemble, fit_ensemble, plan_for
 from modelservice.families.forest import fit_forest
-from modelservice.families.kept_back import parts_kept_back
+from modelservice.families.kept_back import divisions, parts_kept_back
 from modelservice.families.kernel_regression import choose_gamma, fit_kernel_ridge
 from modelservice.families.linear import choose_strength, fit_linear
 from modelservice.modalities.base import Features, Groups
@@ -152,8 +152,7 @@ def fitted_by(fit: Fit, settings: Any) -> Judge:
             )
 
         said = []
-        for held in how.folds:
-            others = np.setdiff1d(np.arange(len(rows.values)), held)
+        for others, held in divisions(how.folds, rows=len(rows.values)):
             said.append(learn(rows.of(others)).predict(rows.features[held]))
         return Judged(component=learn(rows), out_of_fold=np.concatenate(said).astype(np.float64))
 

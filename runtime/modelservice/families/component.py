@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.families.base import Fitted, Observer
+from modelservice.families.kept_back import said_of_groups
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.scikit import fit_rows, libraries
 from modelservice.modalities.base import Dataset, Features, Groups
@@ -71,19 +72,30 @@ class Fit(Protocol):
         """
 
 
-def fit_dataset(fit: Fit, settings: Any, dataset: Dataset, *, seed: int, observe: Observer) -> Fitted:
+def fit_dataset(
+    fit: Fit, settings: Any, dataset: Dataset, *, seed: int, observe: Observer, keeping_back: str | None = None
+) -> Fitted:
     """A component that stands alone, of training and validation rows together.
+
+    Args:
+        fit: of the component.
+        settings: see ``Fit``.
+        dataset: the rows.
+        seed: see ``Fit``.
+        observe: see ``Fit``.
+        keeping_back: the name of a family that keeps rows back to choose by; None of one that does not.
 
     Raises:
         StageError: see ``Fit``.
         DataError: see ``scikit.fit_rows``.
     """
-    rows = fit_rows(dataset)
+    rows, classes = fit_rows(dataset), len(dataset.labels)
+    notes = said_of_groups(keeping_back, rows.values, classes=classes, groups=rows.groups) if keeping_back else ()
     component = fit(
         settings,
         rows.features.astype(np.float32),
         rows.values,
-        classes=len(dataset.labels),
+        classes=classes,
         seed=seed,
         observe=observe,
         weights=rows.weights,
@@ -96,4 +108,5 @@ def fit_dataset(fit: Fit, settings: Any, dataset: Dataset, *, seed: int, observe
         predict=component.predict,
         parameters=component.parameters,
         libraries=libraries(),
+        notes=notes,
     )

@@ -44,7 +44,7 @@ from modelservice.families.architecture import (
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.gradient import Network, best_device
 from modelservice.families.heads import head_of
-from modelservice.families.kept_back import kept_back, out_of_fold
+from modelservice.families.kept_back import divisions, held_together, kept_back, out_of_fold, said_of_groups
 from modelservice.families.member_layers import MemberLinear as MemberLinearModule
 from modelservice.families.modules import apply_head, build
 from modelservice.families.sharpness import fit_sharpness, sharpen
@@ -111,12 +111,14 @@ class Ensemble:
         out_of_fold: what members say of rows that they kept back, before sharpening, float64 [rows, width]; NaN for
             rows that none of less than five members kept.
         curves: what each epoch came to, by name, means over members.
+        notes: sentences on the rows that were kept back.
     """
 
     architecture: Architecture
     module: nn.Sequential
     out_of_fold: NDArray[np.float64]
     curves: Mapping[str, tuple[float, ...]]
+    notes: tuple[str, ...] = ()
 
     @property
     def sharpened_out_of_fold(self) -> NDArray[np.float64]:
@@ -166,6 +168,7 @@ class Ensemble:
             notes=(
                 f"mlp is an ensemble of {head.members} networks, each of which kept a fifth of the training and"
                 " validation rows back to choose its epoch",
+                *self.notes,
             ),
             sharpened=lambda power: self._sharpened(head, power).as_fitted(),
         )
@@ -216,7 +219,8 @@ def fit_ensemble(
         raise StageError("ModelUnsuited", message, field="spec.training.parallelism")
     head = head_of(values, classes=classes)
     strata = values if classes else np.zeros(len(values), np.int64)
-    kept = kept_back(strata, members=plan.members, seed=seed, groups=groups)
+    together = held_together(values, classes=classes, groups=groups)
+    kept = kept_back(strata, members=plan.members, seed=seed, groups=together)
     architecture = _design(plan, features.shape[1], classes, MemberMean(members=plan.members, head=head))
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
     objective = member_objective_of(_LOSSES[type(head)], loss)
@@ -243,8 +247,10 @@ def fit_ensemble(
                 targets=torch.from_numpy(targets).to(objective.dtype).to(device),
                 weights=torch.from_numpy(heavy).to(torch.float32).to(device),
             ),
-            learned=MemberRows.of([_others(places, len(values)) for places in kept], device=device),
-            kept=MemberRows.of([torch.from_numpy(places) for places in kept], device=device),
+            learned=MemberRows.of(
+                [torch.from_numpy(learned) for learned, _ in divisions(kept, rows=len(values))], device=device
+            ),
+            kept=MemberRows.of([*map(torch.from_numpy, kept)], device=device),
             objective=objective,
             plan=plan,
             generator=generator,
@@ -260,7 +266,13 @@ def fit_ensemble(
         architecture = architecture.model_copy(
             update={"head": MemberMean(members=plan.members, head=head, sharpness=sharpness)}
         )
-    return Ensemble(architecture=architecture, module=module.cpu().eval(), out_of_fold=apart, curves=recorder.curves)
+    return Ensemble(
+        architecture=architecture,
+        module=module.cpu().eval(),
+        out_of_fold=apart,
+        curves=recorder.curves,
+        notes=said_of_groups("mlp", values, classes=classes, groups=groups),
+    )
 
 
 def _design(plan: Plan, inputs: int, classes: int, head: MemberMean) -> Architecture:
@@ -289,10 +301,6 @@ def _initialize(module: nn.Sequential, features: Features, generator: torch.Gene
     linear = [layer for layer in module if isinstance(layer, MemberLinearModule)]
     for layer in linear:
         layer.draw(generator, share=_LAST_SHARE if layer is linear[-1] else 1.0)
-
-
-def _others(places: NDArray[np.int64], rows: int) -> torch.Tensor:
-    return torch.from_numpy(np.setdiff1d(np.arange(rows), places))
 
 
 @torch.inference_mode()

@@ -29,4 +29,5 @@ class Boosting:
         from modelservice.families.boosting import fit_boosting  # noqa: PLC0415 - scikit-learn takes seconds to import
         from modelservice.families.component import fit_dataset  # noqa: PLC0415
 
-        return fit_dataset(fit_boosting, settings, dataset, seed=training.seed, observe=observe)
+        chooses = None if settings.rounds else self.name
+        return fit_dataset(fit_boosting, settings, dataset, seed=training.seed, observe=observe, keeping_back=chooses)

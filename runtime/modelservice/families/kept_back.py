@@ -3,12 +3,15 @@
 Rows of one group, such as equal ones, are kept back together: who learned one of them has nearly learned the others.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.modalities.base import Groups
 
 FOLDS = 5
+_FEWEST = 2
 
 Places = NDArray[np.int64]
 
@@ -22,13 +25,10 @@ def kept_back(strata: Places, *, members: int, seed: int, groups: Groups | None 
         strata: int64 [rows], at least two: class codes, or all 0.
         members: how many.
         seed: of the partitions.
-        groups: rows that are kept back together, see ``Side``; a group has the class of its first row. Where all rows
-            are of one group they are dealt out one by one, for each member needs some to learn from.
+        groups: rows that are kept back together, see ``Side``, at least two; a group has the class of its first row.
     """
     generator = np.random.default_rng(seed)
     first, group = grouped(groups, len(strata))
-    if len(first) == 1:
-        first, group = grouped(None, len(strata))
     folds = min(FOLDS, len(first))
     classes, sizes = strata[first], np.bincount(group)
     found: list[Places] = []
@@ -53,23 +53,47 @@ def parts_kept_back(values: NDArray[np.generic], *, classes: int, groups: Groups
         groups: see ``kept_back``.
         seed: of the parts.
     """
-    first, group = grouped(groups, len(values))
+    _, group = grouped(groups, len(values))
     strata = values.astype(np.int64) if classes else np.zeros(len(values), np.int64)
-    groups_of_class = np.bincount(np.unique(group * max(1, classes) + strata) % max(1, classes))
-    alone = np.zeros(len(first), np.bool_)
-    alone[group[groups_of_class[strata] < 2]] = True  # noqa: PLR2004
-    eligible = np.flatnonzero(~alone[group])
+    eligible = _eligible(strata, group, classes)
     members = min(FOLDS, len(np.unique(group[eligible])))
-    if members < 2:  # noqa: PLR2004
+    if members < _FEWEST:
         return []
     kept = kept_back(strata[eligible], members=members, seed=seed, groups=group[eligible])
     parts = [_without_last(eligible[places], strata, group) for places in kept]
     return [part for part in parts if len(part)]
 
 
-def divisions(kept: list[Places], *, rows: int) -> list[tuple[Places, Places]]:
+def held_together(values: NDArray[np.generic], *, classes: int, groups: Groups | None) -> Groups | None:
+    """The groups, or None where fewer than two can be kept back and each class still be learned from others.
+
+    Then rows are kept back one by one, which ``said_of_groups`` says; for arguments see ``parts_kept_back``.
+    """
+    if groups is None:
+        return None
+    strata = values.astype(np.int64) if classes else np.zeros(len(values), np.int64)
+    eligible = _eligible(strata, grouped(groups, len(values))[1], classes)
+    return groups if len(np.unique(groups[eligible])) >= _FEWEST else None
+
+
+def said_of_groups(family: str, values: NDArray[np.generic], *, classes: int, groups: Groups | None) -> tuple[str, ...]:
+    """A sentence for whoever keeps rows back where these cannot be whole groups; for arguments see above."""
+    if groups is None or held_together(values, classes=classes, groups=groups) is not None:
+        return ()
+    return (
+        f"{family} was measured on groups that it learned from, and may be surer than it should be, for all rows of a"
+        " class are of one group, or equal: add groups for a true measure",
+    )
+
+
+def rest_of(rows: int, held: Places) -> Places:
+    """Places of all rows but some."""
+    return np.setdiff1d(np.arange(rows), held)
+
+
+def divisions(kept: Sequence[Places], *, rows: int) -> list[tuple[Places, Places]]:
     """Of each part the rows to learn from, and those to measure by, which are kept back."""
-    return [(np.setdiff1d(np.arange(rows), places), places) for places in kept]
+    return [(rest_of(rows, places), places) for places in kept]
 
 
 def grouped(groups: Groups | None, rows: int) -> tuple[Places, Places]:
@@ -111,8 +135,15 @@ def _dealt(classes: Places, sizes: Places, folds: int) -> Places:
     return found
 
 
+def _eligible(strata: Places, group: Places, classes: int) -> Places:
+    """Rows that may be kept back: those of groups without a class that no other group has."""
+    groups_of_class = np.bincount(np.unique(group * max(1, classes) + strata) % max(1, classes))
+    alone = np.zeros(int(group.max()) + 1, np.bool_)
+    alone[group[groups_of_class[strata] < _FEWEST]] = True
+    return np.flatnonzero(~alone[group])
+
+
 def _without_last(part: Places, strata: Places, group: Places) -> Places:
     """The part without groups that have a row of a class of which all rows are in it, as rows of mixed groups can."""
-    others = np.setdiff1d(np.arange(len(strata)), part)
-    last = ~np.isin(strata[part], strata[others])
+    last = ~np.isin(strata[part], strata[rest_of(len(strata), part)])
     return part[~np.isin(group[part], group[part][last])]

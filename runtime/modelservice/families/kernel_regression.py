@@ -17,7 +17,7 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import PlainHead, Scale, Sigmoid, Softmax
 from modelservice.families.base import Observer
 from modelservice.families.heads import head_of, raw_outputs
-from modelservice.families.kept_back import parts_kept_back
+from modelservice.families.kept_back import held_together, parts_kept_back
 from modelservice.families.leave_one_out import Rbf, Solution, solve_all, solve_landmarks, solve_landmarks_apart
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.temperature import fit_factor
@@ -110,7 +110,7 @@ class KernelMachine:
 class _Goal(NamedTuple):
     """What is learned: ``targets`` [rows, outputs] around 0 with their ``offsets``; ``codes`` are None for numbers.
 
-    ``groups`` are left out together, None where each row is alone, or all rows are of one group.
+    ``groups`` are left out together, None where each row is alone, or is to be, see ``held_together``.
     """
 
     targets: Floats
@@ -208,8 +208,7 @@ def choose_gamma(
 def _goal(
     values: NDArray[Any], head: PlainHead, *, classes: int, weights: Floats | None, groups: Groups | None
 ) -> _Goal:
-    if groups is not None and len(np.unique(groups)) == 1:
-        groups = None
+    groups = held_together(values, classes=classes, groups=groups)
     weights = np.ones(len(values)) if weights is None else weights
     codes = None
     match head:

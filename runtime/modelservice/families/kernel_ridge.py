@@ -29,4 +29,6 @@ class Ridge:
         from modelservice.families.component import fit_dataset  # noqa: PLC0415 - scikit-learn takes seconds to import
         from modelservice.families.kernel_regression import fit_kernel_ridge  # noqa: PLC0415
 
-        return fit_dataset(fit_kernel_ridge, settings, dataset, seed=training.seed, observe=observe)
+        return fit_dataset(
+            fit_kernel_ridge, settings, dataset, seed=training.seed, observe=observe, keeping_back=self.name
+        )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice.families.kept_back import rest_of
 from modelservice.modalities.base import Groups
 
 Floats = NDArray[np.float64]
@@ -120,7 +121,7 @@ def solve_landmarks_apart(
     held: NDArray[np.int64],
 ) -> list[Solution]:
     """As ``solve_landmarks`` of all rows, but ``left_out`` are of the rows ``held``, which were left out together."""
-    others = np.setdiff1d(np.arange(len(rows)), held)
+    others = rest_of(len(rows), held)
     apart = solve_landmarks(kernel, rows[others], targets[others], weights[others], penalties, landmarks=landmarks)
     duals = np.stack([one.dual for one in apart])
     parts = [kernel(rows[held[part]], landmarks) @ duals for part in _blocks(len(held))]

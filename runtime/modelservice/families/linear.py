@@ -90,8 +90,7 @@ def choose_strength(
     heavy = np.ones(len(rows)) if weights is None else weights
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for held in folds:
-            others = np.setdiff1d(np.arange(len(rows)), held)
+        for others, held in divisions(folds, rows=len(rows)):
             estimator = LogisticRegression(max_iter=_ITERATIONS_TO_CHOOSE, warm_start=True)
             for place, strength in enumerate(_STRENGTHS):
                 estimator.set_params(C=strength).fit(rows[others], values[others], heavy[others])

@@ -233,11 +233,12 @@ def together(first: Side, second: Side) -> Side:
     )
 
 
-def groups_together(first: Side, second: Side) -> Groups | None:
-    """The groups of these rows; None where each is the only one of its own."""
-    if first.groups is None or second.groups is None:
+def groups_together(*sides: Side) -> Groups | None:
+    """The groups of the rows of some sides; None where each is the only one of its own."""
+    known = [side.groups for side in sides if side.groups is not None]
+    if len(known) < len(sides):
         return None
-    groups = np.concatenate([first.groups, second.groups])
+    groups = np.concatenate(known)
     return groups if len(np.unique(groups)) < len(groups) else None
 
 

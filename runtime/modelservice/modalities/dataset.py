@@ -15,7 +15,7 @@ from modelservice.modalities.dividing import divide_target
 from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.split import Split
 from modelservice.modalities.split_columns import Deciding, chosen_column_split
-from modelservice.modalities.weights import WEIGHT_FIELD, Counting, read_counting, read_weights
+from modelservice.modalities.weights import WEIGHT_FIELD, Counting, check_length, read_counting, read_weights
 from modelservice.tasks.base import Target, TargetCells, Task
 from modelservice.tasks.choice import choose_task
 from modelservice.tasks.labels import with_positive
@@ -159,10 +159,7 @@ def _columns_aside(source: Source, data: Data, counting: Counting) -> dict[str, 
         if cells.name == target.name:
             message = f"{cells.noun} {cells.name} is the target: name another in {field}"
             raise DataError("ColumnNotClear", message, field=field)
-        if len(cells.codes) != len(target.codes):
-            lengths = f"has {len(cells.codes)} values, and {target.name} has {len(target.codes)}"
-            message = f"{cells.noun} {cells.name} {lengths}: give one value for each image"
-            raise DataError("LengthsDiffer", message, field=field)
+        check_length(cells, target, field=field)
     return found
 
 
@@ -174,7 +171,7 @@ def _weighed(read: Target, counting: Counting) -> tuple[NDArray[np.float64] | No
         return None, absent
     dropped = (f"dropped {left_out} rows of weight 0 in {column.name}",) if left_out else ()
     said = f"rows count by {column.noun} {column.name}, in training and in metrics"
-    return read_weights(column, read.present), (*absent, *dropped, said)
+    return read_weights(counting, read.present), (*absent, *dropped, said)
 
 
 def absent_note(rows: int, target: str) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 A row's content and the seed are hashed to a number in [0, 1), and its place there decides: test, validation or
 training. What a row is compared with does not change when others come, so
 
-1. equal rows are on the same side: no copy of a training row is tested;
+1. equal rows, however their cells are written, are on the same side: no copy of a training row is tested;
 2. rows appended to the table move no other row: revisions stay comparable. But not those that repeat a text of a
-   column in which every text differed: it identified rows and was left out, and is compared from then on;
+   column in which every text differed: it identified rows and was left out, and is compared from then on; nor those
+   that let the cells of a column be read as something else, such as another day;
 3. columns in another order, or the same table as a frame, give the same sides; rows in another order do, but for (4).
 
 4. Each class shall be on each side, which no function of a row alone can promise: it puts a class of three rows on one

@@ -1,8 +1,9 @@
 """How well one column alone predicts the target: near 1 it may be the target under another name.
 
 Each row is predicted from rows of other folds: by those of the same text, or by those with the next number on either
-side. That follows any relation, straight or not, and no noise. Of many numbers, equal ones are in one fold: rows that
-come twice would else predict each other by any column.
+side. That follows any relation, straight or not, and no noise. Rows of a group, such as equal ones, are in one fold:
+they would else predict each other by any column. So are equal ones of many numbers, where that divides no group: rows
+may come twice under other identifiers.
 """
 
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.modalities.base import Variable
+from modelservice.modalities.base import Groups, Variable
 
 SUSPECT: Final = 0.98
 """From this score on a column is worth a look."""
@@ -21,7 +22,9 @@ _MANY = 50
 """Different numbers beyond which they are no codes."""
 
 
-def score_alone(variable: Variable, values: NDArray[Any], *, classes: int) -> float | None:
+def score_alone(
+    variable: Variable, values: NDArray[Any], *, classes: int, groups: Groups | None = None
+) -> float | None:
     """The share of the errors of the best constant answer that a column avoids, below 0 where it only misleads.
 
     For classes that is Goodman and Kruskal's lambda (1954), for numbers R2 of their ranks, which a few large ones do
@@ -31,16 +34,19 @@ def score_alone(variable: Variable, values: NDArray[Any], *, classes: int) -> fl
         variable: the column; of more than 5000 rows, evenly chosen ones are looked at.
         values: the target, class codes or numbers [rows].
         classes: number of classes, 0 for numbers.
+        groups: what holds rows together, see ``Side``.
 
     Returns:
-        None where there are too few rows, or all have the same target.
+        None where there are too few rows, all have the same target, or all are of one group.
     """
     if len(values) < _FEWEST_ROWS:
         return None
     chosen = np.linspace(0, len(values) - 1, min(len(values), _MOST_ROWS)).round().astype(np.int64)
     x = np.where(variable.missing[chosen], np.nan, variable.values[chosen].astype(np.float64))
     y = values[chosen] if classes else _ranks(values[chosen])
-    fold = _folds(x, numbers=variable.texts is None)
+    fold = _folds(x, chosen if groups is None else groups[chosen], numbers=variable.texts is None)
+    if (fold == fold[0]).all():
+        return None
     errors, base = 0.0, 0.0
     for number in range(_FOLDS):
         held = fold == number
@@ -51,14 +57,17 @@ def score_alone(variable: Variable, values: NDArray[Any], *, classes: int) -> fl
     return None if base == 0 else 1.0 - errors / base
 
 
-def _folds(cells: NDArray[np.float64], *, numbers: bool) -> NDArray[np.int64]:
+def _folds(cells: NDArray[np.float64], groups: Groups, *, numbers: bool) -> NDArray[np.int64]:
     """The fold of each row."""
-    fold = np.arange(len(cells)) % _FOLDS
-    present = ~np.isnan(cells)
-    different, group = np.unique(cells[present], return_inverse=True)
-    if numbers and len(different) > _MANY:
-        fold[present] = group % _FOLDS
-    return fold
+    different_groups, group = np.unique(groups, return_inverse=True)
+    fold, present = group % _FOLDS, ~np.isnan(cells)
+    different, number = np.unique(cells[present], return_inverse=True)
+    if not numbers or len(different) <= _MANY:
+        return fold
+    by_number = fold.copy()
+    by_number[present] = number % _FOLDS
+    whole = len(np.unique(group * _FOLDS + by_number)) == len(different_groups)
+    return by_number if whole else fold
 
 
 def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ def _rows(counts: Sequence[int]) -> SideRows:
 def _columns(subject: Subject) -> Iterator[ReportedColumn]:
     classes = len(subject.dataset.labels)
     for column in subject.columns:
-        alone = score_alone(column.variable(), subject.values, classes=classes)
+        alone = score_alone(column.variable(), subject.values, classes=classes, groups=subject.groups)
         yield ReportedColumn(
             name=column.name,
             column_kind=column.kind,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.contract.search_report import SearchReport
-from modelservice.modalities.base import Dataset, Features, Profile, Side
+from modelservice.modalities.base import Dataset, Features, Groups, Profile, Side, groups_together
 from modelservice.modalities.dataset import Divided
 from modelservice.tasks.base import Array
 from modelservice.tasks.metrics_document import MetricsDocument
@@ -54,6 +54,11 @@ class Subject:
     def values(self) -> NDArray[Any]:
         """The target of all rows: class codes int64, or float64."""
         return np.concatenate([side.values for side in self.sides])
+
+    @cached_property
+    def groups(self) -> Groups | None:
+        """What holds all rows together, see ``Side``."""
+        return groups_together(*self.sides)
 
     @property
     def learned(self) -> int:

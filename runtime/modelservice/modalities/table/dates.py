@@ -160,6 +160,13 @@ def most_are_dates(texts: Iterable[str]) -> bool:
     return 10 * sum(found) >= 9 * len(found) > 0
 
 
+def exact_text(moment: Moment) -> str:
+    """One text for each moment, which is that of ISO 8601 to the second; midnight is the day itself."""
+    whole, fraction = divmod(moment.seconds, 1)
+    said = date_text(whole, zoned=moment.zoned, timed=moment.clock != 0)
+    return f"{said} and {fraction!r}" if fraction else said
+
+
 def date_text(seconds: float, *, zoned: bool, timed: bool) -> str:
     """A moment in ISO 8601, to the second."""
     moment = _EPOCH + timedelta(seconds=round(seconds))

@@ -230,7 +230,7 @@ class TableExamples:
     @property
     def told_apart_by(self) -> tuple[str, ...]:
         """Columns with how their cells are read."""
-        return tuple(sorted(f"{type(column).__name__} {column.name}" for column in self.hashed))
+        return tuple(sorted(f"{column.told_apart_by} {column.name}" for column in self.hashed))
 
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         """A hash of each row's cells and target."""

@@ -255,6 +255,11 @@ def test_images_are_compared_by_their_arrays(root: Root) -> None:
     np.savez(root / "some.npz", X=x[:9], y=np.array([f"side{label}" for label in y[:9]]))
     found = of_file(first, second, root / "some.npz", data=data)
     assert (found.tested, found.rows) == (False, 9)
+    np.savez(root / "weighed.npz", X=x[:9], y=np.array([f"side{label}" for label in y[:9]]), w=np.ones(8))
+    weighed = data.model_copy(update={"sample_weight": "w"})
+    with pytest.raises(DataError, match="array w has 8 values, and y has 9: give one value for each") as refused:
+        of_file(first, second, root / "weighed.npz", data=weighed)
+    assert refused.value.field == "spec.data.sampleWeight"
 
 
 def test_texts_are_compared_word_by_word(root: Root) -> None:

@@ -13,7 +13,7 @@ from tests.unit.runtime.families.datasets import build, fit
 from modelservice.contract.failure import StageError
 from modelservice.families import candidates, ensemble, kernel_regression
 from modelservice.families.candidates import LearnedRows, folds_of
-from modelservice.families.kept_back import kept_back
+from modelservice.families.kept_back import held_together, kept_back
 from modelservice.families.leave_one_out import Rbf, solve_all, solve_landmarks, solve_landmarks_apart
 from modelservice.families.linear import fit_linear
 from modelservice.modalities.base import Dataset, Groups, together
@@ -186,15 +186,34 @@ def test_where_each_class_is_one_group_a_blend_is_refused_and_svm_says_so() -> N
     (said,) = fit(known, {"svm": {}}).notes
     assert "was measured on groups that it learned from" in said
     assert fit(with_groups(dataset, np.arange(len(codes))), {"svm": {}}).notes == ()
-    assert np.isfinite(loss_on_others(known, {"gradientBoosting": {}}))
 
 
-def test_rows_of_a_single_group_are_dealt_out_one_by_one() -> None:
-    strata = np.zeros(10, np.int64)
-    single = kept_back(strata, members=5, seed=0, groups=np.zeros(10, np.int64))
-    assert [places.tolist() for places in single] == [
-        places.tolist() for places in kept_back(strata, members=5, seed=0)
-    ]
+@pytest.mark.parametrize(
+    "model",
+    [{"gradientBoosting": {}}, {"kernelRidge": {}}, {"mlp": {"ensemble": 5}}],
+    ids=lambda model: next(iter(model)),
+)
+def test_where_each_class_is_one_group_rows_are_kept_back_one_by_one_and_that_is_said(model: Any) -> None:
+    dataset = coins()
+    codes = np.concatenate([dataset.train.values, dataset.validation.values])
+    alone, apart = fit(dataset, model), fit(with_groups(dataset, codes), model)
+    rows = dataset.test.features
+    np.testing.assert_array_equal(apart.predict(rows), alone.predict(rows))
+    (said,) = set(apart.notes) - set(alone.notes)
+    assert "was measured on groups that it learned from" in said
+    assert fit(with_groups(dataset, np.arange(len(codes)) // 2), model).notes == alone.notes
+
+
+def test_rounds_that_are_given_are_measured_on_nothing() -> None:
+    dataset = coins()
+    codes = np.concatenate([dataset.train.values, dataset.validation.values])
+    assert fit(with_groups(dataset, codes), {"gradientBoosting": {"rounds": 3}}).notes == ()
+
+
+def test_rows_of_a_single_group_are_not_held_together() -> None:
+    values, single = np.arange(10.0), np.zeros(10, np.int64)
+    assert held_together(values, classes=0, groups=single) is None
+    assert held_together(values, classes=0, groups=single + (np.arange(10) > 7)) is not None
 
 
 def test_sides_together_have_their_groups_unless_each_row_stands_alone() -> None:

@@ -112,6 +112,28 @@ def test_a_column_that_was_added_tells_rows_apart_in_another_way() -> None:
     assert unseen_rows(wider, asked, division(table, asked)) is None
 
 
+@pytest.mark.parametrize(
+    ("cells", "before", "after"),
+    [
+        ([f'"{number},{number + 99}"' for number in range(1, 200)], '"1,234.5"', '"1.234,5"'),
+        ([f"{1 + n % 12:02}/{1 + n // 12 % 12:02}/{2000 + n % 7}" for n in range(199)], "31/01/2024", "01/31/2024"),
+    ],
+)
+def test_cells_that_another_row_lets_read_in_another_way_are_not_taken_for_new_ones(
+    cells: list[str], before: str, after: str
+) -> None:
+    asked = data(features=["a"])
+
+    def of(decisive: str) -> Divided:
+        lines = [f"{cell},{'xy'[place % 2]}" for place, cell in enumerate([*cells, decisive])]
+        return divide_rows(read_source("\n".join(["a,kind", *lines]).encode(), format=Format.CSV), asked)
+
+    known, same = division_of(of(before), asked), of(before)
+    assert known is not None
+    assert unseen_rows(same, asked, known) is not None
+    assert unseen_rows(of(after), asked, known) is None
+
+
 @pytest.mark.parametrize("split", [{"timeColumn": "a"}, {"column": "group"}])
 def test_what_a_column_decides_is_said_of_no_other_data(split: dict[str, Any]) -> None:
     table = rows(90, seed=7)

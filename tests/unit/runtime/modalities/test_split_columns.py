@@ -293,6 +293,19 @@ def test_what_holds_rows_together_goes_with_them(split: Any, copies: int, expect
         assert sum(len(np.unique(groups)) for groups in sides) == 60 * copies // expected
 
 
+@pytest.mark.parametrize("spellings", [("yes", "Yes", "y"), ("2024-01-31", "2024/01/31", "31.01.2024")])
+def test_rows_that_are_written_otherwise_and_read_alike_are_equal_rows(spellings: tuple[str, ...]) -> None:
+    others = ("no", "n") if "y" in spellings else ("2024-02-29",)
+    lines = [f"{n},{cell},{'pq'[n % 2]}" for n in range(60) for cell in (*spellings, *others)]
+    data = Data.model_validate({"configMap": {"name": "t"}, "target": "y"})
+    found = divide_rows(read_source("\n".join(["n,c,y", *lines]).encode(), format=Format.CSV), data)
+    side, each = np.array(side_of(found.split)).reshape(60, -1), len(spellings)
+    assert all(len(set(sides)) == 1 for sides in side[:, :each].tolist())
+    assert any(len(set(sides)) > 1 for sides in side.tolist())
+    assert found.groups is not None
+    assert len(np.unique(found.groups)) == 120
+
+
 def images(**arrays: Any) -> Any:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)

@@ -122,6 +122,19 @@ def test_rows_that_come_twice_do_not_predict_each_other() -> None:
     assert score < 0.3
 
 
+def test_rows_of_a_group_do_not_predict_each_other() -> None:
+    """By the name of the group, or by numbers that are near each other in it."""
+    groups = np.repeat(np.arange(100), 3)
+    answers, near = np.repeat(ANSWER[:100], 3), np.repeat(NOISE[:100], 3) + np.arange(300) * 1e-9
+    names = Variable(groups.astype(np.int32), tuple(f"n{n}" for n in range(100)))
+    for variable in (names, Variable(near), Variable(np.repeat(NOISE[:100], 3))):
+        score = score_alone(variable, answers, classes=2, groups=groups)
+        assert score is not None
+        assert score < 0.3
+    assert (score_alone(Variable(answers.astype(float)), answers, classes=2, groups=groups) or 0) > SUSPECT
+    assert score_alone(names, answers, classes=2, groups=np.zeros(300, np.int64)) is None
+
+
 def test_rows_that_come_again_under_other_identifiers_are_found() -> None:
     rows = [f"{1000 + 7 * n},{NOISE[n // 2]:.6f},{NOISE[n // 2 + 150]:.6f},{'pq'[ANSWER[n // 2]]}" for n in range(300)]
     report = report_data(subject_of(rows, header="id,a,b,y"))

@@ -187,8 +187,12 @@ class Column(Protocol):
     def notes(self) -> Iterator[str]:
         """Sentences about how it was read, and what it will not tell of new rows."""
 
+    @property
+    def told_apart_by(self) -> str:
+        """What decides the token of a cell besides the cell, in words: in another file it may be something else."""
+
     def tokens(self, rows: slice) -> Iterable[bytes]:
-        """What identifies the content of each cell, for the split.
+        """What identifies the content of each cell, for the split: what a model gets of it, however it is written.
 
         A number is the same number in every kind of column, so that rows appended later move no others.
         """

@@ -24,12 +24,12 @@ from modelservice.modalities.table.kinds.base import (
     text_at,
     told_missing,
 )
-from modelservice.modalities.table.kinds.texts import Texts, texts_of, unvaried
+from modelservice.modalities.table.kinds.texts import PAIRS, Texts, texts_of, unvaried
 
-_PAIRS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))
 _DIGITS = ("1", "0")
 """They are numbers, unless it is said that a column of them is boolean."""
-MEANINGS: Final = {word: value for pair in (*_PAIRS, _DIGITS) for word, value in zip(pair, (1.0, -1.0), strict=True)}
+_ALL_PAIRS = (*PAIRS, _DIGITS)
+MEANINGS: Final = {word: value for pair in _ALL_PAIRS for word, value in zip(pair, (1.0, -1.0), strict=True)}
 
 
 class BooleanPreprocessing(ColumnPreprocessing):
@@ -115,6 +115,20 @@ class BooleanColumn(Texts):
         """None: each word has its meaning."""
         return None
 
+    @property
+    def told_apart_by(self) -> str:
+        """The pair whose words stand for those of all."""
+        return f"{super().told_apart_by}, {self._pair[0]}"
+
+    def meaning(self, text: str) -> str:
+        """The word of the first pair that the column has: whoever writes one pair only has other columns' tokens."""
+        return self._pair[MEANINGS[text.lower()] < 0]
+
+    @property
+    def _pair(self) -> tuple[str, str]:
+        given = {text.lower() for text in self.texts}
+        return next((pair for pair in _ALL_PAIRS if given & set(pair)), _DIGITS)
+
     def notes(self) -> Iterator[str]:
         """None: there is one way to read it."""
         yield from ()
@@ -150,7 +164,7 @@ def _read(raw: RawColumn) -> BooleanColumn | None:
 
 def _is_paired(words: set[str]) -> bool:
     """Whether the words are those of pairs, each beside its opposite: t and n, or yes alone, may mean anything."""
-    pairs = [pair for pair in _PAIRS if words & set(pair)]
+    pairs = [pair for pair in PAIRS if words & set(pair)]
     return bool(pairs) and words == {word for pair in pairs for word in pair}
 
 

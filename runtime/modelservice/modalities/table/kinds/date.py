@@ -22,6 +22,7 @@ from modelservice.modalities.table.dates import (
     Moment,
     Unclear,
     date_text,
+    exact_text,
     find_dates,
     is_date,
     most_are_dates,
@@ -213,6 +214,16 @@ class DateColumn(Texts):
     def refusal(self) -> DataError | None:
         """None: dates can always be learned from."""
         return None
+
+    @property
+    def told_apart_by(self) -> str:
+        """What stands first in a date, too: 01/02/2024 is one or another."""
+        return f"{super().told_apart_by}, {self.dates.order}"
+
+    def meaning(self, text: str) -> str:
+        """The moment in ISO 8601."""
+        moment = read_date(text, self.dates.order)
+        return text if moment is None else exact_text(moment)
 
     def notes(self) -> Iterator[str]:
         """How a date that is not of ISO 8601 is read."""

@@ -89,6 +89,11 @@ class Numbers(ABC):
         if self.sample is not None:
             yield f"column {self.name}: {self.sample} is read as the number {number_text(self.read(self.sample))}"
 
+    @property
+    def told_apart_by(self) -> str:
+        """Its kind."""
+        return type(self).__name__
+
     def tokens(self, rows: slice) -> Iterable[bytes]:
         """The numbers themselves."""
         return (number_token(value) for value in self.values[rows].tolist())

@@ -102,6 +102,10 @@ class FreeText(Texts):
         """None: any text is one."""
         return None
 
+    def meaning(self, text: str) -> str:
+        """Its words in one order: what n-grams are made of."""
+        return " ".join(sorted(words_of(text)))
+
     def notes(self) -> Iterator[str]:
         """That it is not taken for categories, and that not all of each text is read."""
         if not self.declared:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from modelservice.contract.signature import ColumnKind
 from modelservice.modalities.base import Variable
 from modelservice.modalities.split import MISSING, framed, number_token
 from modelservice.modalities.table.kinds.base import RawColumn, Useless
+
+PAIRS: Final = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))
+"""Words of yes and no, which mean the same in any case."""
+_TRUTHS: Final = frozenset(word for pair in PAIRS for word in pair)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,18 +76,29 @@ class Texts:
         gone = np.array([*(text.lower() in self.words for text in self.texts), False])
         return replace(self, codes=np.where(gone[self.codes], np.int32(-1), self.codes))
 
+    @property
+    def told_apart_by(self) -> str:
+        """Its kind, and that tokens are those of meanings."""
+        return f"{type(self).__name__} of meanings"
+
+    def meaning(self, text: str) -> str:
+        """The same text for all that mean the same to a model, in a spelling that this column has where it can be."""
+        return text
+
     def tokens(self, rows: slice) -> Iterable[bytes]:
-        """Numbers among the texts are numbers, words for missing values are missing."""
-        tokens = [*map(self._token, self.texts), MISSING]
-        return (tokens[code] for code in self.codes[rows].tolist())
+        """Those of meanings: numbers are numbers, words for missing values missing, yes and no the same in any case."""
+        codes = self.codes[rows].tolist()
+        known = {code: MISSING if code < 0 else self._token(self.meaning(self.texts[code])) for code in set(codes)}
+        return (known[code] for code in codes)
 
     def _token(self, text: str) -> bytes:
-        if text.lower() in self.words:
+        lowered = text.lower()
+        if lowered in self.words:
             return MISSING
         try:
             return number_token(as_number(text, self.words))
         except ValueError:
-            return b"t" + framed(text)
+            return b"t" + framed(lowered if lowered in _TRUTHS else text)
 
 
 def unvaried(distinct: int, missing: int) -> Useless | None:

@@ -32,6 +32,11 @@ class WrittenColumn(Numbers):
 
     notation: Notation
 
+    @property
+    def told_apart_by(self) -> str:
+        """Its kind, and the decimal mark: 1,234 is one number or another."""
+        return f"{super().told_apart_by} {self.notation.decimal}"
+
     def read(self, text: str) -> float:
         """The number that a text says in the column's notation."""
         return parse(text, self.notation) or 0.0

@@ -108,7 +108,8 @@ def test_a_box_that_is_ticked_or_empty_says_something_and_what_was_never_seen_no
     assert encoded.tolist() == [[1, 0], [1, 0], [1, 1]]
 
 
-def test_rows_stay_on_their_side_whatever_the_column_is() -> None:
-    as_boolean = learn({}, "a,b", cells("yes", "no"))
-    as_category = learn({"b": "Category"}, "a,b", cells("yes", "no"))
+@pytest.mark.parametrize(("yes", "no"), [("yes", "no"), ("Y", "N"), ("TRUE", "False")])
+def test_rows_stay_on_their_side_whatever_the_column_is(yes: str, no: str) -> None:
+    as_boolean = learn({}, "a,b", cells(yes, no))
+    as_category = learn({"b": "Category"}, "a,b", cells(yes, no))
     np.testing.assert_array_equal(as_boolean.test.features[:, 0], as_category.test.features[:, 0])

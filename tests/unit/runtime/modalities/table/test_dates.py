@@ -183,6 +183,14 @@ def test_few_texts_of_which_some_are_no_dates_are_categories() -> None:
     assert column(learn({}, "a,day", lambda n: f"{n},{texts[n % 3]}"), 1).categories == tuple(texts)
 
 
+def test_rows_stay_on_their_side_whatever_the_column_is() -> None:
+    def often(n: int) -> str:
+        return f"{n},{day(n % 20):%Y-%m-%d}"
+
+    as_dates, as_categories = (learn(columns, "a,day", often) for columns in ({}, {"day": "Category"}))
+    np.testing.assert_array_equal(as_dates.test.features[:, 0], as_categories.test.features[:, 0])
+
+
 def test_numbers_are_dates_only_where_it_is_said() -> None:
     def compact(n: int) -> str:
         return f"{n},{day(n):%Y%m%d}"

@@ -100,6 +100,10 @@ class SwitchColumn:
     def notes(self) -> Iterator[str]:
         yield f"column {self.name} is a switch"
 
+    @property
+    def told_apart_by(self) -> str:
+        return "switch"
+
     def tokens(self, rows: slice) -> Iterable[bytes]:
         return (MISSING if value is None else value.encode() for value in self.values[rows])
 
