@@ -56,7 +56,7 @@ class Observer:
         Returns:
             Also what is wrong with that, where it matters for what is desired or served.
         """
-        observed, unsure, problem = self.observe(service), set[Name](), None
+        observed, unsure, problem = self.observe(service), dict[Name, Object | None](), None
         if names := [*_hidden_record(observed), *_missing_records(observed, spec, data)]:
             unsure, problem = await self._look(observed, names, needed=set(names))
             observed = self.observe(service)
@@ -67,7 +67,7 @@ class Observer:
             observed, unsure = self.observe(service), unsure | found
         scalers, unread = await self._scalers(observed, spec)
         if unsure or scalers != observed.scalers:  # hardly ever: what was read of the picture stays read
-            observed = replace(observed, unsure=frozenset(unsure), scalers=scalers)
+            observed = replace(observed, unsure=unsure, scalers=scalers)
         return observed, problem or unread
 
     async def _scalers(
@@ -96,18 +96,18 @@ class Observer:
 
     async def _look(
         self, observed: Observed, names: list[Name], *, needed: set[Name]
-    ) -> tuple[set[Name], Problem | None]:
-        """Which of the names are taken by something that stays, or may be; ours is in the cache from now on."""
-        owner, taken, problem = observed.owner, set[Name](), None
+    ) -> tuple[dict[Name, Object | None], Problem | None]:
+        """What stays under the names, None where it cannot be read; ours is in the cache from now on."""
+        owner, taken, problem = observed.owner, dict[Name, Object | None](), None
         for kind, name in names:
             try:
                 found = await self._kube.get(Ref(kind, owner.namespace, name))
             except KubeError as error:
                 message = f"{kind.kind} {name} cannot be read: {error}"
-                return set(names), Problem(reason="ReadFailed", message=message)
+                return dict.fromkeys(names), Problem(reason="ReadFailed", message=message)
             if found is None or found["metadata"].get("deletionTimestamp"):
                 continue
-            taken.add((kind, name))
+            taken[kind, name] = found
             if owner.owns(found) or owner.may_adopt(found):
                 self._cache.put(kind, found)
             elif (kind, name) in needed and problem is None:

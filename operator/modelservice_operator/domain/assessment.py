@@ -150,7 +150,7 @@ def assess(
     portability = None
     if planned.serving is not None:
         store, location = location_of(planned.serving.record, settled_artifacts(spec, settings))
-        portability = store.portability(location, observed.children)
+        portability = store.portability(location, observed.holders)
     return Assessment(
         spec=spec,
         observed=observed,

@@ -89,7 +89,7 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
         spec=inputs.spec,
         settings=inputs.settings,
         data=inputs.data,
-        children=observed.children,
+        children=observed.holders,
         parent=state.parent,
         attempt=robbed.attempt if robbed else _attempt_id(step, inputs, state.parent),
     )

@@ -79,10 +79,10 @@ class Observed:
     ``jobs`` are those of stages, ``deletions`` those that delete artifacts from object storage, the oldest first;
     ``replica_sets`` and ``serving_pods`` those of our Deployment, the oldest first; ``canary`` is the Deployment beside
     it, while there is one; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that were
-    made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded artifact
-    and is none of ours, or cannot be seen. ``imposed`` are additions to children, by UID, which come back as soon as
-    they are removed. ``heads`` are the ModelServices that ask this one for the numbers of rows. ``scalers`` are
-    HorizontalPodAutoscalers of somebody else that scale our Deployment, None where that cannot be read.
+    made for a ModelService of this name and belong to nobody. ``unsure`` is what may hold a recorded artifact and is
+    none of ours, by name; None where it cannot be read. ``imposed`` are additions to children, by UID, which come back
+    as soon as they are removed. ``heads`` are the ModelServices that ask this one for the numbers of rows. ``scalers``
+    are HorizontalPodAutoscalers of somebody else that scale our Deployment, None where that cannot be read.
     """
 
     owner: Owner
@@ -100,7 +100,7 @@ class Observed:
     canary: Workload | None = None
     pods: tuple[Object, ...] = ()
     adoptable: tuple[tuple[Kind, Object], ...] = ()
-    unsure: frozenset[tuple[Kind, str]] = frozenset()
+    unsure: Mapping[tuple[Kind, str], Object | None] = field(default_factory=dict)
     imposed: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     heads: tuple[Head, ...] = ()
     scalers: tuple[str, ...] | None = ()
@@ -220,7 +220,18 @@ class Observed:
     def holds(self, record: StageRecord, artifacts: Artifacts) -> bool:
         """Whether a recorded artifact is there to stay, or may be; ``artifacts`` are those of the spec now."""
         store, location = location_of(record, artifacts)
-        return store.holds(location, self.children) or not self.unsure.isdisjoint(store.holders(location))
+        return store.holds(location, self.children) or not self.unsure.keys().isdisjoint(store.holders(location))
+
+    @cached_property
+    def holders(self) -> Children:
+        """The children, and what holds recorded artifacts though it is none of ours: pods mount it all the same."""
+        if not self.unsure:
+            return self.children
+        together = {kind: list(objects) for kind, objects in self.children.items()}
+        for name, found in self.unsure.items():
+            if found is not None and self.child(*name) is None:
+                together.setdefault(name[0], []).append(found)
+        return together
 
     def unreadable_record(self, key: str | None) -> UnreadableRecord | None:
         """The record of a key, where it cannot be read."""

@@ -134,7 +134,7 @@ def serve(inputs: Inputs, choice: Choice) -> Part:
         desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
     least = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
     store, location = location_of(revision.record, inputs.artifacts)
-    if least > 1 and store.portability(location, observed.children).portable:
+    if least > 1 and store.portability(location, observed.holders).portable:
         desired.append(Desired(obj=build_disruption_budget(owner)))
     # Until its number is written down, the autoscaler is what holds it.
     kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if handed_back(serving, observed) is not None else set()

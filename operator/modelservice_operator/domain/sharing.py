@@ -128,7 +128,7 @@ def _keeper(inputs: Inputs, revision: Revision) -> Object:
         inputs.spec,
         inputs.settings,
         revision,
-        observed.children,
+        observed.holders,
         history=history_of(revision, observed.revisions),
         stage=STAGE_KEEP,
     )

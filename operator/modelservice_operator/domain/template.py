@@ -44,8 +44,9 @@ def choose_template(inputs: Inputs, revision: Revision) -> Chosen:
 
     Pinned: the newest template that is stored for what the spec says of pods, else a new one with the image that the
     revision is served by already. So a newer operator restarts nothing, and brings its image with a new revision only.
-    FollowOperator: what this operator builds. What never came to serve and fails, or waits for an image that is
-    missing, has nothing to lose: it gets the newest template at once, which may mend it.
+    FollowOperator: what this operator builds, while the artifact is seen where it lies: who cannot see a claim cannot
+    tell which nodes mount it. What never came to serve and fails, or waits for an image that is missing, has nothing to
+    lose: it gets the newest template at once, which may mend it.
     """
     spec, observed = inputs.spec, inputs.observed
     record = _opened(observed, revision.record)
@@ -53,7 +54,7 @@ def choose_template(inputs: Inputs, revision: Revision) -> Chosen:
     lost = _fails_to_start(observed, record) or _lacks_image(inputs, record)
     fit = [] if lost else _fit(observed, record)
     kept, waits = next((one for one in fit if one.asked == asked), None), False
-    if kept is None or spec.serving.follows_operator:
+    if kept is None or (spec.serving.follows_operator and _is_seen(inputs, record)):
         built = _build(inputs, replace(revision, record=record), kept=[] if spec.serving.follows_operator else fit)
         if spec.serving.follows_operator:
             built = _of_this_operator(built)
@@ -129,6 +130,12 @@ def _opening(built: StoredTemplate, inputs: Inputs, record: StageRecord, *, reco
     return built if same else built.model_copy(update={"opened": opened})
 
 
+def _is_seen(inputs: Inputs, record: StageRecord) -> bool:
+    """Whether the artifact is there to stay, as far as can be seen, whosever what holds it is."""
+    store, location = location_of(record, inputs.artifacts)
+    return store.holds(location, inputs.observed.holders)
+
+
 def _lacks_image(inputs: Inputs, record: StageRecord) -> bool:
     """Whether the pods that are deployed wait for their image in vain, so that the one of this operator may mend it.
 
@@ -172,7 +179,7 @@ def _build(inputs: Inputs, revision: Revision, *, kept: list[StoredTemplate]) ->
         inputs.spec,
         inputs.settings,
         revision,
-        observed.children,
+        observed.holders,
         history=history_of(revision, observed.revisions) if known is None else known,
         image=next((one for one in images if one not in observed.missing_images), None),
     )

@@ -1,5 +1,6 @@
 """The reconciler's stories. Claims: deleted by others, asked for otherwise, stripped of labels."""
 
+import json
 import re
 from typing import Any
 
@@ -9,7 +10,14 @@ from tests.support.world import NAMESPACE, World, success
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.report import Report
 from modelservice_operator.constants import STAGE_CONTAINER
-from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD
+from modelservice_operator.kinds import (
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    POD_DISRUPTION_BUDGET,
+)
 from modelservice_operator.machinery.errors import Transient
 from modelservice_operator.objects import Object, Ref
 
@@ -200,6 +208,61 @@ def test_a_served_claim_that_is_not_ours_any_more_loses_nothing_and_is_adopted_a
     world.settle()
     assert world.ready() == ("True", "Serving")
     assert [*world.records(), world.one(DEPLOYMENT)["spec"]] == before
+
+
+FOLLOWS = {"runtimePolicy": "FollowOperator"}
+
+
+def affinity(world: World) -> Object | None:
+    """Which pods those of the Deployment share a node with; None where any node will do."""
+    found: Object | None = world.one(DEPLOYMENT)["spec"]["template"]["spec"].get("affinity")
+    return found
+
+
+def disown(world: World, key: str) -> None:
+    """Give the claim of a key to somebody else."""
+    lost = claim(world, key)
+    assert lost is not None
+    lost["metadata"]["ownerReferences"] = [STRANGER]
+    world.kube.store(lost)
+    world.restart_operator()
+
+
+@pytest.mark.parametrize("modes", [["ReadWriteOnce"], ["ReadWriteMany"]], ids="".join)
+def test_pods_that_follow_the_operator_are_not_rolled_since_their_claim_is_somebody_elses(modes: list[str]) -> None:
+    world = World(default_artifacts=json.dumps({"volumeClaim": {"accessModes": modes}}))
+    key = world.serve(serving={"replicas": 2, **FOLLOWS})
+    before = world.one(DEPLOYMENT)["spec"], world.ours(POD_DISRUPTION_BUDGET), world.condition("ArtifactsPortable")
+    disown(world, key)
+    world.settle()
+    assert world.ready() == ("False", "NameConflict")
+    found = world.one(DEPLOYMENT)["spec"], world.ours(POD_DISRUPTION_BUDGET), world.condition("ArtifactsPortable")
+    assert found == before
+
+
+@pytest.mark.parametrize("policy", [{}, FOLLOWS], ids=["Pinned", "FollowOperator"])
+def test_pods_that_are_built_anew_stay_on_the_node_of_a_claim_that_is_somebody_elses(policy: Object) -> None:
+    world = World()
+    key = world.serve(serving=policy)
+    before = affinity(world)
+    assert before is not None
+    disown(world, key)
+    world.service(serving={**policy, "grpc": {}})
+    world.settle()
+    assert "--grpc-port=9000" in world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert affinity(world) == before
+
+
+@pytest.mark.parametrize("modes", [["ReadWriteOnce"], ["ReadWriteMany"]], ids="".join)
+def test_while_a_claim_cannot_be_read_pods_that_follow_the_operator_are_not_rolled(modes: list[str]) -> None:
+    world = World(default_artifacts=json.dumps({"volumeClaim": {"accessModes": modes}}))
+    key = world.serve(serving=FOLLOWS)
+    before = world.one(DEPLOYMENT)["spec"]
+    disown(world, key)
+    world.kube.failures = {("get", "PersistentVolumeClaim"): Transient("timeout")}
+    world.settle()
+    assert world.ready() == ("False", "ReadFailed")
+    assert world.one(DEPLOYMENT)["spec"] == before
 
 
 def test_while_a_claim_cannot_be_read_neither_another_revision_takes_over_nor_the_deployment_goes() -> None:

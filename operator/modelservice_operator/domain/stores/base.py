@@ -42,9 +42,9 @@ class Access:
 
 @dataclass(frozen=True, kw_only=True)
 class Portability:
-    """Whether any node can serve an artifact, with the reason and message of the condition."""
+    """Whether any node can serve an artifact, None where nobody can tell; with the condition's reason and message."""
 
-    portable: bool
+    portable: bool | None
     reason: str
     message: str
 

@@ -120,7 +120,13 @@ class VolumeClaimStore:
 
     def portability(self, location: Location, children: Children) -> Portability:
         """Only what many nodes can mount is portable."""
-        if not _shares_node(_claim(location, children)):
+        claim = _claim(location, children)
+        if claim is None:
+            words = (
+                f"PersistentVolumeClaim {_parts(location)[0]} is not seen: pods that are made meanwhile share one node"
+            )
+            return Portability(portable=None, reason="ClaimNotSeen", message=words)
+        if not _shares_node(claim):
             return Portability(portable=True, reason="ReadWriteMany", message="any node can mount the artifacts")
         words = "all pods of a revision share one node; use spec.artifacts.uri, or volumeClaim.accessModes:"
         return Portability(portable=False, reason="ReadWriteOnce", message=f"{words} [ReadWriteMany]")
@@ -139,4 +145,5 @@ def _claim(location: Location, children: Children) -> Object | None:
 
 
 def _shares_node(claim: Object | None) -> bool:
-    return claim is not None and AccessMode.READ_WRITE_MANY not in claim["spec"].get("accessModes", ())
+    """Whether one node only can mount it; of a claim that nobody sees that is taken for granted."""
+    return claim is None or AccessMode.READ_WRITE_MANY not in claim["spec"].get("accessModes", ())
