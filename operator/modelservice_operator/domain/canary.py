@@ -160,14 +160,14 @@ def _is_handed_over(before: Choice) -> bool:
 def _may_begin(observed: Observed, stable: Choice, wanted: Choice) -> bool:
     """Whether there is something to be careful with, and the candidate could get requests.
 
-    What served last is put back where somebody changed the Deployment: that is no new revision. A Service leads to pods
-    with TLS, or to those without.
+    What served last is put back where somebody changed the Deployment: that is no new revision. Pods with TLS and those
+    without have ports of their own, so that how many there are of each decides no share of requests.
     """
     last = _served_last(observed)
     if last is not None and last.key == wanted.revision.key != stable.revision.key:
         return False
     serves = bool(observed.answering) or (observed.deployment is not None and was_complete(observed.deployment))
-    return serves and speaks_tls(stable.stored) == speaks_tls(wanted.stored)
+    return serves and speaks_tls(stable.stored.template) == speaks_tls(wanted.stored.template)
 
 
 def _served_last(observed: Observed) -> Revision | None:

@@ -11,7 +11,7 @@ from modelservice_operator.domain.builders.identity import build_network_policy,
 from modelservice_operator.domain.builders.job import build_end
 from modelservice_operator.domain.builders.record import build_comparison, build_record, is_template
 from modelservice_operator.domain.builders.scaling import build_autoscaler, build_disruption_budget
-from modelservice_operator.domain.builders.serving import build_canary, build_deployment, build_service
+from modelservice_operator.domain.builders.serving import build_canary, build_deployment, build_service, speaks_tls
 from modelservice_operator.domain.canary import Trial, stays_beside
 from modelservice_operator.domain.diff import Desired, Part, Phase
 from modelservice_operator.domain.inputs import Inputs
@@ -41,17 +41,23 @@ _SERVING_KINDS = (DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
 def foundations(inputs: Inputs, *, stays: StoredTemplate | None) -> tuple[Part, ...]:
     """What every stage needs; and the Service, so that a name which is taken is found before anything is trained.
 
-    ``stays`` is the template that pods have whatever the spec says of them by now.
+    ``stays`` is the template that pods have whatever the spec says of them by now. While pods answer that do not speak
+    as those to come, the Service leads to both, so that clients change over when they can.
     """
-    return _foundations(inputs.observed.owner, inputs.spec.serving, inputs.settings, stays)
+    observed, serving = inputs.observed, inputs.spec.serving
+    asked = serving.tls is not None if stays is None else speaks_tls(stays.template)
+    spoken = {speaks_tls(pod) for pod in observed.all_answering}
+    both = (not asked) in spoken
+    tls = not asked if both and asked not in spoken else asked
+    return _foundations(observed.owner, serving, inputs.settings, tls, both)
 
 
 @remembered(512)
-def _foundations(owner: Owner, serving: Serving, settings: Settings, stays: StoredTemplate | None) -> tuple[Part, ...]:
+def _foundations(owner: Owner, serving: Serving, settings: Settings, tls: bool, both: bool) -> tuple[Part, ...]:
     objects = (
         build_service_account(owner),
         build_network_policy(owner, serving, settings),
-        build_service(owner, serving, stays=stays),
+        build_service(owner, serving, tls=tls, both=both),
     )
     return tuple(Part(desired=(Desired(obj=obj),), phase=Phase.FIRST) for obj in objects)
 

@@ -7,11 +7,10 @@ from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.manifest import CompressionSummary
 from modelservice.contract.resource import API_VERSION, KIND
 from modelservice.contract.server_flags import ACCESS
-from modelservice_operator.constants import HTTPS_PORT_NAME
 from modelservice_operator.crd.status import ConditionType, RevisionPhase
 from modelservice_operator.crd.status import Stage as StageWord
 from modelservice_operator.domain.assessment import Assessment
-from modelservice_operator.domain.builders.serving import selector_labels
+from modelservice_operator.domain.builders.serving import selector_labels, speaks_tls
 from modelservice_operator.domain.clamp import clamped
 from modelservice_operator.domain.conditions import Finding, to_conditions
 from modelservice_operator.domain.example import example_request
@@ -60,7 +59,8 @@ def _answers(observed: Observed) -> dict[str, Any]:
     if served is None:
         return dict.fromkeys(("revision", "digest", "serverImage", "metric", "source", "url", "example"))
     evaluation = served.record.evaluation
-    url = service_url(observed.owner.name, observed.owner.namespace, tls=_has_tls(service)) if service else None
+    tls = speaks_tls(observed.all_answering[-1])
+    url = service_url(observed.owner.name, observed.owner.namespace, tls=tls) if service else None
     return {
         "revision": served.number or None,
         "digest": observed.settled_digest,
@@ -70,10 +70,6 @@ def _answers(observed: Observed) -> dict[str, Any]:
         "url": url,
         "example": example_request(observed.owner, served.record, url, key=_asks_for_key(observed)) if url else None,
     }
-
-
-def _has_tls(service: Object) -> bool:
-    return any(port.get("name") == HTTPS_PORT_NAME for port in service.get("spec", {}).get("ports", ()))
 
 
 def _asks_for_key(observed: Observed) -> bool:

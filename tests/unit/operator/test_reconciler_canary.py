@@ -174,13 +174,13 @@ def test_a_pod_that_was_not_ready_for_a_moment_begins_the_hold_again() -> None:
     assert pods_of(world) == 4
 
 
-def test_a_change_of_tls_has_no_canary_since_no_request_would_reach_it() -> None:
+def test_a_change_of_tls_has_no_canary_since_its_share_of_requests_would_be_nobodys() -> None:
     world = World()
     world.serve(serving=SERVING)
     world.service(serving={**SERVING, "tls": {"secretRef": {"name": "certificate"}}})
     world.settle()
     assert canary_of(world) is None
-    assert [port["name"] for port in world.one(SERVICE)["spec"]["ports"]] == ["https"]
+    assert [port["name"] for port in world.one(SERVICE)["spec"]["ports"]] == ["http", "https"]
 
 
 def test_a_new_spec_in_mid_canary_begins_again_with_the_newest() -> None:

@@ -231,6 +231,7 @@ def test_the_service_leads_to_what_serves_again_where_tls_failed() -> None:
     world.service(serving={"tls": {"secretRef": {"name": "missing"}}})
     world.settle()
     surge(world, EXCEEDED)
+    assert world.condition("Available")["status"] == "True", "it never led elsewhere alone"
     world.roll_out()
     world.settle()
     assert world.ready() == ("False", "RolledBack")

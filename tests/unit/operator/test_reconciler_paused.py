@@ -71,6 +71,8 @@ def test_the_service_leads_to_the_pods_that_stay_whatever_tls_waits() -> None:
     assert world.status()["url"].startswith("http://")
     world.service(serving=tls)
     world.settle()
+    world.roll_out()
+    world.settle()
     assert [port["name"] for port in world.one(SERVICE)["spec"]["ports"]] == ["https"]
 
 

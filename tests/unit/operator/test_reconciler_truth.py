@@ -1,12 +1,14 @@
 """The reconciler's stories. The status says what is: what ready pods carry, whose pods count, what is waited for."""
 
+from typing import Any
+
 import pytest
 from tests.support.world import NAMESPACE, World, success
 
 from modelservice.contract.report import Report
 from modelservice_operator.constants import STAGE_CONTAINER
 from modelservice_operator.domain.metadata import covers
-from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, POD, SERVICE
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, POD, SERVICE, ref_of
 from modelservice_operator.machinery.errors import Forbidden
 from modelservice_operator.objects import Ref
 
@@ -55,12 +57,50 @@ def test_a_ready_pod_that_the_service_does_not_select_answers_nobody() -> None:
 def test_a_ready_pod_without_the_port_that_the_service_names_answers_nobody() -> None:
     world = World()
     world.serve()
-    world.service(serving={"tls": {"secretRef": {"name": "missing"}}})
-    world.settle()
-    assert world.one(SERVICE)["spec"]["ports"][0]["targetPort"] == "https"
+    world.kube.failures[("strip", "Service")] = world.kube.failures[("apply", "Service")] = Forbidden("no")
+    service = world.one(SERVICE)
+    service["spec"]["ports"][0]["targetPort"] = "https"
+    world.kube.store(service)
+    world.reconcile()
     assert world.condition("Available")["reason"] == "NotSelected", "the pod has a port http"
-    world.roll_out()
+
+
+def ways(world: World) -> dict[int, str]:
+    """The ports of the Service, and those of pods that they lead to."""
+    return {port["port"]: port["targetPort"] for port in world.one(SERVICE)["spec"]["ports"]}
+
+
+PLAIN: dict[str, Any] = {"grpc": {}}
+ENCRYPTED: dict[str, Any] = {**PLAIN, "tls": {"secretRef": {"name": "certificate"}}}
+PORTS = {"http": {80: "http", 9000: "grpc"}, "https": {443: "https", 9000: "grpcs"}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "before", "after"),
+    [(PLAIN, ENCRYPTED, "http", "https"), (ENCRYPTED, PLAIN, "https", "http")],
+    ids=["TLS is added", "TLS is taken away"],
+)
+def test_while_pods_come_to_speak_otherwise_the_service_leads_to_both(
+    old: Any, new: Any, before: str, after: str
+) -> None:
+    """Each has a port of its own, but for gRPC, whose only one turns with the first new pod that is ready."""
+    world = World()
+    world.serve(serving=old)
+    assert ways(world) == PORTS[before]
+    (pod,) = [pod for pod in world.ours(POD) if "pod-template-hash" in pod["metadata"]["labels"]]
+    world.service(serving=new)
     world.settle()
+    assert ways(world) == PORTS[after] | PORTS[before]
+    assert world.condition("Available")["status"] == "True"
+    assert world.status()["url"].startswith(f"{before}://")
+    world.serving_pod()
+    world.settle()
+    assert ways(world) == PORTS[before] | PORTS[after]
+    assert world.condition("Available")["message"].startswith("2 of ")
+    assert world.status()["url"].startswith(f"{after}://")
+    world.remove(ref_of(pod))
+    world.settle()
+    assert ways(world) == PORTS[after]
     assert world.condition("Available")["status"] == "True"
 
 

@@ -221,16 +221,15 @@ def _probe(path: str, port: str, **timing: int) -> Object:
 def _pod_ports(*, tls: bool) -> tuple[str, str]:
     """Names of the ports for HTTP and gRPC in pods, others with TLS.
 
-    A Service leaves out pods without a port of the name: while a rollout brings or takes TLS, it leads to those alone
-    that speak as it says.
+    A Service leaves out pods without a port of the name: while a rollout brings or takes TLS, each of its ports leads
+    to those alone that speak as it says.
     """
     return (HTTPS_PORT_NAME, GRPCS_PORT_NAME) if tls else (HTTP_PORT_NAME, GRPC_PORT_NAME)
 
 
-def speaks_tls(stored: StoredTemplate) -> bool:
-    """Whether pods of a template answer with TLS: a Service leads to those alone that do as it says."""
-    containers = stored.template["spec"]["containers"]
-    return any(port["name"] == HTTPS_PORT_NAME for one in containers for port in one.get("ports", ()))
+def speaks_tls(pod: Object) -> bool:
+    """Whether a pod, or those of a pod template, answer with TLS."""
+    return any(port["name"] == HTTPS_PORT_NAME for one in pod["spec"]["containers"] for port in one.get("ports", ()))
 
 
 def selector_labels(owner: Owner) -> dict[str, str]:
@@ -283,23 +282,14 @@ def _strategy(rollout: Rollout | None, stored: StoredTemplate) -> Object:
     return {"type": "RollingUpdate", "rollingUpdate": numbers}
 
 
-def build_service(owner: Owner, serving: Serving, *, stays: StoredTemplate | None = None) -> Object:
-    """The Service: port 80, or 443 with TLS, to the HTTP port; for gRPC, if asked for, the port that pods have.
+def build_service(owner: Owner, serving: Serving, *, tls: bool, both: bool = False) -> Object:
+    """The Service: port 80, or 443 with TLS, to the HTTP port of pods; for gRPC, if asked for, the port that they have.
 
-    ``stays``: what pods are built from instead of what ``serving`` says; whether they speak TLS stands there.
+    ``both``: to pods with TLS and to those without, each by its own port; ``tls`` is then whom gRPC leads to.
     """
-    tls = serving.tls is not None if stays is None else speaks_tls(stays)
-    http, grpc = _pod_ports(tls=tls)
-    ports = [
-        {
-            "name": http,
-            "protocol": "TCP",
-            "appProtocol": "https" if tls else "http",
-            "port": 443 if tls else 80,
-            "targetPort": http,
-        }
-    ]
+    ports = [_web_port(tls=way) for way in (False, True) if both or way == tls]
     if serving.grpc:
+        _, grpc = _pod_ports(tls=tls)
         ports.append(
             {
                 "name": GRPC_PORT_NAME,
@@ -314,6 +304,17 @@ def build_service(owner: Owner, serving: Serving, *, stays: StoredTemplate | Non
         "kind": "Service",
         "metadata": owner.metadata(owner.name, stage=STAGE_SERVE),
         "spec": {"selector": selector_labels(owner), "ports": ports},
+    }
+
+
+def _web_port(*, tls: bool) -> Object:
+    name, _ = _pod_ports(tls=tls)
+    return {
+        "name": name,
+        "protocol": "TCP",
+        "appProtocol": "https" if tls else "http",
+        "port": 443 if tls else 80,
+        "targetPort": name,
     }
 
 
