@@ -274,3 +274,17 @@ def text_at(value: Any, row: int, column: str) -> str | None:
         return as_text(value)
     except ValueError as error:
         raise InputError(str(error), row=row, column=column) from None
+
+
+def check_digits(value: Any, row: int, column: str) -> None:
+    """Refuse a number whose digits are lost, where each of them counts: files keep them all.
+
+    Readers of JSON make floats of whole numbers beyond 64 bits.
+
+    Raises:
+        InputError: it is such a float.
+    """
+    if isinstance(value, float) and (value >= 2.0**64 or value <= -(2.0**63)):
+        raise InputError(
+            f"{value!r} has lost digits, as a number beyond 64 bits: send it as text", row=row, column=column
+        )

@@ -21,6 +21,7 @@ from modelservice.modalities.table.kinds.base import (
     RawColumn,
     Useless,
     Values,
+    check_digits,
     side,
     text_at,
 )
@@ -138,6 +139,7 @@ class _Places(NamedTuple):
                 text = text_at(values[row], row, self.name)
                 place = self.places.get(text)
                 if place is None and text is not None:
+                    check_digits(values[row], row, self.name)
                     place, unseen = self.rest, unseen + 1
             if place is None:
                 target[row] = self.shares

@@ -22,6 +22,7 @@ from modelservice.modalities.table.kinds.base import (
     TextTokens,
     Useless,
     Values,
+    check_digits,
     text_at,
 )
 from modelservice.modalities.table.kinds.texts import Texts, texts_of, unvaried
@@ -90,6 +91,7 @@ class _Tokens(NamedTuple):
         """The text of a cell, None if it is missing; the library takes no half characters."""
         text = text_at(value, row, self.stored.name)
         if text is not None:
+            check_digits(value, row, self.stored.name)
             check_text(text, row=row, column=self.stored.name)
         return text
 

@@ -22,6 +22,7 @@ from modelservice.modalities.table.kinds.base import (
     RawColumn,
     Useless,
     Values,
+    check_digits,
     side,
     text_at,
     told_missing,
@@ -76,6 +77,7 @@ class _Grams(NamedTuple):
         for row, value in enumerate(values):
             text = text_at(value, row, stored.name)
             if text is not None:
+                check_digits(value, row, stored.name)
                 hashed = hashed_grams(text, buckets=stored.buckets, norm=stored.norm)
                 target[row, list(hashed)] = list(hashed.values())
             elif stored.indicator:

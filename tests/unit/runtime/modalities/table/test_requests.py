@@ -15,14 +15,22 @@ from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.encoder import TableEncoder
 from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
 from modelservice.modalities.table.kinds.number import NumericPreprocessing
+from modelservice.modalities.table.kinds.text import TextPreprocessing
+from modelservice.modalities.table.kinds.unused import UnusedPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.modalities.tensors import Tensor
+from modelservice.serving.parsing import parse_object
 
 AGE = NumericPreprocessing(name="age", mean=1.0, std=2.0, fill=5.0, example=40.0)
 SIZE = NumericPreprocessing(name="size", mean=0.0, std=1.0, fill=0.0, example=1.5)
 CITY = CategoricalPreprocessing(name="city", categories=("Basel", "Köln"), example="Köln")
 NUMERIC = TableEncoder(TablePreprocessing(columns=(AGE, SIZE)))
 MIXED = TableEncoder(TablePreprocessing(columns=(AGE, CITY)))
+LONG = "18446744073709551616"
+"""The first whole number beyond 64 bits."""
+NUMBERED = CategoricalPreprocessing(name="id", categories=(LONG, "1e+20"), example=LONG)
+NOTE = TextPreprocessing(name="id", buckets=4, norm=1.0, example="text")
+UNUSED = UnusedPreprocessing(name="id", type=ColumnKind.CATEGORY, example="text")
 
 
 def matrix(shape: tuple[int, ...], values: Any, datatype: str = "FP32", name: str = "features") -> Tensor:
@@ -204,3 +212,26 @@ def test_one_column_under_two_spellings_is_given_twice() -> None:
         encoder.from_inputs({name: [1] for name in both})
     with pytest.raises(InputError, match="is given twice"):
         encoder.from_tensors([column(name, "FP32", [1]) for name in both])
+
+
+def sent(cell: str, preprocessing: Any) -> Any:
+    """What becomes of a row that a request writes so: features, and how many cells were not seen."""
+    encoder = TableEncoder(TablePreprocessing(columns=(AGE, preprocessing)))
+    document = parse_object(f'{{"instances": [[1, {cell}]]}}'.encode())
+    return encoder.encode_counted(encoder.from_instances(document["instances"]))
+
+
+@pytest.mark.parametrize("preprocessing", [NUMBERED, NOTE], ids=["category", "text"])
+@pytest.mark.parametrize("digits", [LONG, "-9223372036854775809", "1234567890123456789012345"])
+def test_a_number_beyond_64_bits_whose_digits_count_is_to_be_sent_as_text(digits: str, preprocessing: Any) -> None:
+    """Files keep them all; as a float it would be another text than in training, and nobody would know."""
+    with pytest.raises(InputError, match=r"^\[0\]\.id: -?[0-9.]+e\+[0-9]+ has lost digits.*: send it as text"):
+        sent(digits, preprocessing)
+    sent(f'"{digits}"', preprocessing)
+
+
+def test_digits_that_are_there_or_do_not_count_are_taken() -> None:
+    assert sent(f'"{LONG}"', NUMBERED)[1] == sent("1e20", NUMBERED)[1] == {}
+    assert sent("18446744073709551615", NUMBERED)[1] == {"id": 1}, "64 bits are kept"
+    sent(LONG, UNUSED)
+    sent(LONG, SIZE)
