@@ -292,4 +292,6 @@ def test_a_port_that_is_taken_is_said(artifact: Path) -> None:
         port = taken.getsockname()[1]
         said = refused("--model", str(artifact), "--port", str(port))
         grpc_said = refused("--model", str(artifact), "--port", "0", "--grpc-port", str(port))
-    assert said == grpc_said == f"error: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    what = f"error: cannot listen on 127.0.0.1 port {port}: Address already in use; name another one by"
+    assert said == f"{what} --port, or 0 for a free one\n"
+    assert grpc_said == f"{what} --grpc-port, or 0 for a free one\n"

@@ -78,6 +78,11 @@ class ServerFlags:
     encoder: str | None = None
 
 
+def port_flag(transport: str) -> str:
+    """The flag that says the port of a transport, given its name."""
+    return PORT if transport == "http" else f"--{transport}-port"
+
+
 def batch_flag(name: str) -> str:
     """The flag of a field of ``Batching``, given its name, such as ``--batch-max-size``."""
     return f"--batch-{name.replace('_', '-')}"

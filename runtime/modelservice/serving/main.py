@@ -1,6 +1,7 @@
 """The server process: bind, load, warm up, answer, leave in order."""
 
 import asyncio
+import errno
 import logging
 import os
 import sys
@@ -18,6 +19,7 @@ from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.places import ACCESS_PATH, cpu_limit
+from modelservice.contract.server_flags import HOST, port_flag
 from modelservice.contract.serving import Batching, Inputs
 from modelservice.modalities.shared import asking
 from modelservice.serving.access.audit import AuditLog
@@ -84,6 +86,7 @@ def serve(
                 bound.append(transport.bind(host, port))
             except OSError as error:
                 message = f"cannot listen on {host} port {port}: {error.strerror or error}"
+                message += f"; name {_another(error, port_flag(transport.name))}"
                 raise NotServedError(message, exit_code=ExitCode.ORDER_INVALID) from error
             stack.callback(bound[-1].close)
         executor = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"))
@@ -110,6 +113,15 @@ def serve(
         except OSError as error:
             raise NotServedError(f"{name} cannot be served: {error}", exit_code=ExitCode.ORDER_INVALID) from error
     return ExitCode.DONE
+
+
+def _another(error: OSError, flag: str) -> str:
+    """What to name where an address cannot be had: another port, which ``flag`` says, or another host."""
+    if error.errno == errno.EADDRINUSE:
+        return f"another one by {flag}, or 0 for a free one"
+    if error.errno == errno.EACCES:
+        return f"one by {flag} that you may have"
+    return f"an address of this machine by {HOST}"
 
 
 def warm_up(

@@ -1,5 +1,6 @@
 """Warming up, and how a server that cannot start says so."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -71,6 +72,19 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(error: Exception, code: Exi
 
 
 def test_an_address_that_cannot_be_had_is_said() -> None:
-    with pytest.raises(NotServedError, match=r"^cannot listen on 203\.0\.113\.1 port 0: ") as raised:
+    said = r"^cannot listen on 203\.0\.113\.1 port 0: .+; name an address of this machine by --host$"
+    with pytest.raises(NotServedError, match=said) as raised:
         serve(Source("iris", numeric_model), host="203.0.113.1", ports={"http": 0}, batching=Batching())
     assert raised.value.exit_code == ExitCode.ORDER_INVALID
+
+
+@pytest.mark.parametrize(
+    ("transport", "flag"), [("http", "--port"), ("grpc", "--grpc-port"), ("status", "--status-port")]
+)
+def test_a_port_that_is_taken_is_said_with_the_option_that_names_another(transport: str, flag: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(NotServedError) as raised:
+            serve(Source("iris", numeric_model), host="127.0.0.1", ports={transport: port}, batching=Batching())
+    said = f"cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert str(raised.value) == f"{said}; name another one by {flag}, or 0 for a free one"

@@ -95,7 +95,10 @@ def test_a_new_transport_is_one_member(collections: list[str]) -> None:
 def test_what_was_bound_is_released_when_another_cannot_be() -> None:
     log: list[Any] = []
     carriers = (Carrier("pigeon", log), Carrier("owl", log))
-    with pytest.raises(NotServedError, match=r"^cannot listen on :: port 1: Permission denied$"):
+    with pytest.raises(
+        NotServedError,
+        match=r"^cannot listen on :: port 1: Permission denied; name one by --owl-port ",
+    ):
         serve(
             Source("iris", numeric_model),
             host="::",
