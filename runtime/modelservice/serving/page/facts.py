@@ -29,6 +29,7 @@ from modelservice.serving.metrics import Statistics
 from modelservice.serving.model import ServedModel
 from modelservice.serving.page.bars import BARS, Bars, bars_of, drift_of
 from modelservice.serving.page.calls import SAVED, calls_of
+from modelservice.serving.page.first_row import first_cell
 from modelservice.serving.uploads import takes_pictures
 from modelservice.tasks.metrics_document import MetricsDocument
 
@@ -81,11 +82,12 @@ class Output(NamedTuple):
 
 
 class Field(NamedTuple):
-    """Where a value of a column is typed; ``options`` are categories that are suggested."""
+    """Where a value of a column is typed; ``first`` is what it holds, ``options`` are categories that are suggested."""
 
     column: InputColumn
     kind: str
     values: str
+    first: bool | float | str
     options: tuple[str, ...]
 
 
@@ -175,8 +177,14 @@ def _fields(model: ServedModel) -> Iterator[Field]:
             continue
         options = given.categories[:MOST_OPTIONS]
         room -= sum(len(option.encode()) for option in options)
-        values = _values(given, histograms.get(given.name))
-        yield Field(given, str(given.content or given.type), values, options if room >= 0 else ())
+        histogram = histograms.get(given.name)
+        yield Field(
+            column=given,
+            kind=str(given.content or given.type),
+            values=_values(given, histogram),
+            first=first_cell(given, histogram),
+            options=options if room >= 0 else (),
+        )
 
 
 def _inputs(model: ServedModel, monitor: Monitor) -> Iterator[Input]:
@@ -282,7 +290,7 @@ def _asked(core: Core, *, large: bool) -> dict[str, Any]:
         if large
         else [
             {"name": column.name, "number": column.type is ColumnKind.NUMBER, "required": column.required}
-            | {"boolean": column.datatype == "BOOL", "example": column.example}
+            | {"boolean": column.datatype == "BOOL"}
             for column in columns
         ],
         "row": None if columns or large or takes_pictures(signature) else model.encoder.example(),

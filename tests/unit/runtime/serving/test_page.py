@@ -48,6 +48,10 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 HOSTILE = "</script><script>alert(1)</script>'\""
 
 
+def baseline_of(*features: Any) -> Baseline:
+    return Baseline(feature_rows=100, features=features, output_rows=0, outputs=())
+
+
 async def get_page(model: ServedModel, **more: Any) -> httpx.Response:
     async with client_of(front_of(model, **more)) as client:
         answer = await client.get("/", headers={"accept": BROWSER})
@@ -235,6 +239,53 @@ async def test_fields_suggest_categories_as_far_as_there_is_room() -> None:
     answer = await get_page(model)
     assert re.findall(r'list="(of-\d)"', answer.text) == ["of-0"]
     assert len(answer.content) < MOST_BYTES
+
+
+def first_row(page: str) -> dict[str, Any]:
+    """What the fields of the form hold at first, as the page's script reads them."""
+    told = map(unescape, re.findall(r'<input id="in-\d+" data-column="\d+" value="([^"]*)"', page))
+    kinds = [(one["name"], one["number"]) for one in asked_of(page)["columns"]]
+    return {name: float(cell) if number else cell for (name, number), cell in zip(kinds, told, strict=True)}
+
+
+async def test_the_first_row_of_the_form_is_explained_by_something() -> None:
+    """The typical row is what all others are compared with: of itself there is nothing to say."""
+    model = Predictor.from_artifact(produce(train_work(model={"decisionTree": {}})).as_artifact())
+    async with client_of(front_of(model)) as client:
+        page = (await client.get("/", headers={"accept": BROWSER})).text
+        told = {}
+        for row in (model.encoder.example(), first_row(page)):
+            answer = await client.post(asked_of(page)["explain"], json={"instances": [row]})
+            told[str(row)] = [any(one["contributions"].values()) for one in answer.json()["explanations"]]
+    assert list(told.values()) == [[False], [True]]
+
+
+@pytest.mark.parametrize(
+    ("edges", "counts", "first"),
+    [
+        ((0.0, 0.5, 1.0), (25, 25, 25, 25), 1.0),
+        ((0.0, 0.5), (30, 60, 10), 0.0),
+        ((0.5,), (80, 20), 0.5),
+        ((), (100,), 0.5),
+    ],
+    ids=["the upper quartile", "the lower one", "both are the median", "all are one"],
+)
+async def test_a_number_is_at_first_a_quartile_that_is_not_the_median(
+    edges: tuple[float, ...], counts: tuple[int, ...], first: float
+) -> None:
+    model = table_model(numeric_column("a"), labels=("a", "b"))
+    assert model.encoder.example() == {"a": 0.5}
+    model.baseline = baseline_of(NumberHistogram(name="a", edges=edges, counts=counts))
+    assert first_row((await get_page(model)).text) == {"a": first}
+
+
+async def test_a_category_is_at_first_the_most_frequent_one_that_is_not_the_typical_one() -> None:
+    column = CategoricalPreprocessing(name="a", categories=("x", "y", "z"), example="x")
+    model = table_model(column, labels=("a", "b"))
+    model.baseline = baseline_of(TextHistogram(name="a", texts=("x", "z", "y"), counts=(5, 3, 2)))
+    assert first_row((await get_page(model)).text) == {"a": "z"}
+    model.baseline = baseline_of(TextHistogram(name="a", texts=("x",), counts=(5,)))
+    assert first_row((await get_page(model)).text) == {"a": "x"}
 
 
 async def test_it_offers_the_methods_that_rows_can_be_explained_by() -> None:

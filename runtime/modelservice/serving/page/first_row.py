@@ -1,0 +1,24 @@
+"""The row that the form begins with: values of training, though not the typical ones."""
+
+from itertools import accumulate
+
+from modelservice.contract.baseline import Histogram, NumberHistogram
+from modelservice.contract.signature import InputColumn
+
+
+def first_cell(column: InputColumn, histogram: Histogram | None) -> bool | float | str:
+    """What the field of a column holds at first: a quartile of numbers, a frequent category, else the typical value.
+
+    Answers are explained by what sets their row apart from the typical one, so of that itself there is nothing to say.
+    """
+    if column.content is not None or histogram is None:
+        return column.example
+    others = _quartiles(histogram) if isinstance(histogram, NumberHistogram) else histogram.texts
+    return next((one for one in others if one != column.example), column.example)
+
+
+def _quartiles(histogram: NumberHistogram) -> list[float]:
+    """The upper one and the lower one, as far as bins tell: their edges are values of training."""
+    total, ends = sum(histogram.counts), list(zip(histogram.edges, accumulate(histogram.counts), strict=False))
+    found = (next((edge for edge, below in ends if below >= share * total), None) for share in (0.75, 0.25))
+    return [edge for edge in found if edge is not None]
