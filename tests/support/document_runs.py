@@ -38,12 +38,14 @@ UPGRADE = (
     "tests/e2e/test_operations.py::test_a_newer_runtime_and_a_rollback_restart_no_model_under_load_but_one_that_follows"
 )
 ARGO_CD = "tests/gitops/test_health.py::test_the_patch_brings_the_check_and_leaves_what_else_is_set"
+PACKED = "tests/wiring/test_object_store.py::test_what_is_packed_into_a_bucket_is_read_there_and_taken_over"
 PICTURES = "tests/contract/test_docs_serving.py::test_commands_about_pictures_are_answered"
 
 _REQUESTS = "tests/contract/test_docs_serving.py::test_requests_are_answered_as_shown"
 _EXAMPLES = "tests/wiring/test_examples.py::test_a_row_and_a_batch_are_answered"
 _PLUGIN = "tests/e2e/test_plugin.py::test_revisions_are_pulled_and_compared_from_a_terminal"
 _MANIFEST = "tests/e2e/test_operations.py::test_uninstalled_and_installed_again_from_the_manifest_restarts_nothing"
+_COPIED = "tests/unit/runtime/stages/test_fetch.py::test_a_folder_that_was_copied_to_a_bucket_is"
 _SEVERAL = "tests/unit/runtime/cli/test_serve.py::test_several_models_are_served_by_name"
 _LEAVING = "tests/wiring/test_serving.py::test_sigterm_is_not_ready_answers_on_and_ends_with_0"
 
@@ -58,6 +60,8 @@ RUNS = (
     Run("README.md", "head ", test=LAPTOP),
     Run("README.md", "kubectl ", test=MODELS),
     Run("CONTRIBUTING.md", "make ", why=_TARGET),
+    Run("docs/elsewhere.md", r"modelservice pack .* s3:", test=PACKED),
+    Run("docs/elsewhere.md", "aws ", test=_COPIED, by="the same files, put there by the test"),
     Run("docs/elsewhere.md", test=LAPTOP),
     Run("docs/how-to/api-keys.md", test=MODELS),
     Run("docs/how-to/argo-cd.md", test=ARGO_CD),

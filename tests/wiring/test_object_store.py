@@ -5,6 +5,7 @@ import concurrent.futures
 import io
 import json
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,7 +18,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from tests.cluster.toolchain import binary
+from tests.support.document_runs import PACKED
+from tests.support.documents import Command, typed_by
 from tests.support.forked import Clock, KillingClock, run_pod
+from tests.unit.runtime.inference.graphs import linear
 from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, produce, train_work
 
 from modelservice.artifact.cache import Cache
@@ -26,7 +30,9 @@ from modelservice.artifact.files import file_entries
 from modelservice.artifact.stores import load_artifact, open_checkpoints, open_store
 from modelservice.artifact.stores import objects as objects_module
 from modelservice.artifact.stores.objects import object_name
+from modelservice.cli import main
 from modelservice.contract.data import Data
+from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE, WEIGHTS_FILE
 from modelservice.contract.places import DATA_ENV_PREFIX, ENCRYPTION_KEYS_ENV
@@ -34,6 +40,7 @@ from modelservice.contract.report import Report, Success
 from modelservice.contract.training import Checkpoint
 from modelservice.contract.work_order import WorkOrder
 from modelservice.inference.predictor import Predictor
+from modelservice.modalities.elsewhere import Named, read_elsewhere
 from modelservice.stages.base import Produced
 from modelservice.stages.deleting import run_deletion
 
@@ -118,6 +125,23 @@ def test_an_artifact_goes_there_and_comes_back(server: Server, address: str, tra
     assert below == {MANIFEST_FILE, *(object_name(name, entry) for name, entry in trained.manifest.files.items())}
     store.discard()
     assert store.load() is None
+
+
+def test_what_is_packed_into_a_bucket_is_read_there_and_taken_over(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command of the document, of another file."""
+    (tmp_path / "iris.onnx").write_bytes(linear().SerializeToString())
+    monkeypatch.chdir(tmp_path)
+    (command,) = (step.text for step in typed_by(PACKED, "docs/elsewhere.md") if isinstance(step, Command))
+    words = shlex.split(command.replace("\\\n", " "))[1:]
+    words[words.index("--output") + 1] = address
+    assert main([*words, "--logits"]) == ExitCode.DONE
+    assert main(["inspect", address]) == ExitCode.DONE
+    digest = load_artifact(address).digest
+    assert capsys.readouterr().out.count(digest) == 2
+    named = Named(uri=address, digest=digest, field="spec.model.artifact", keys="secretRef")
+    assert read_elsewhere(named).digest == digest
 
 
 def test_what_is_deleted_by_its_key_is_gone_and_its_neighbours_are_there(
