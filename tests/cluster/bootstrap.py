@@ -43,8 +43,12 @@ def main() -> int:
 
 
 def _python() -> str | None:
-    """What the environment is made of: Debian's Python, or that which runs this; None where both are too old."""
-    if DEBIAN_PYTHON.exists() and _ends_well(DEBIAN_PYTHON, f"import sys; sys.exit(sys.version_info < {_OLDEST})"):
+    """What the environment is made of: Debian's Python, or that which runs this; None where both are too old.
+
+    Debian's needs a package of its own for that, which root alone can install.
+    """
+    fit = DEBIAN_PYTHON.exists() and _ends_well(DEBIAN_PYTHON, f"import sys; sys.exit(sys.version_info < {_OLDEST})")
+    if fit and (os.geteuid() == 0 or _ends_well(DEBIAN_PYTHON, "import ensurepip")):
         return str(DEBIAN_PYTHON)
     return sys.executable if sys.version_info >= _OLDEST else None
 

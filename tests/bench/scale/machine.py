@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ def machine() -> str:
     memory = int(Path("/proc/meminfo").read_text(encoding="ascii").split()[1]) / (1 << 20)
     return (
         f"{os.cpu_count()} CPUs ({_processor()}) and {memory:.0f} GiB shared by all of it, {datetime.now(UTC):%Y-%m-%d}"
-        f"; to write and parse {_TIMES:,} small objects as JSON took it {_pace():.2f} s of CPU"
+        f"; to write and parse {_TIMES:,} small objects as JSON took Python {platform.python_version()} there"
+        f" {_pace():.2f} s of CPU"
     )
 
 
