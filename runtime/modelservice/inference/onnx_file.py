@@ -45,12 +45,14 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
 _MAX_VARINT: Final = 10
 _TAG_BITS: Final = 32
-RUN_OF_FLOATS: Final = re.compile(rb"(?:\x3d[\s\S]{4})++")
-RUN_OF_INTS: Final = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++")
-RUN_OF_MODES: Final = re.compile(rb"(?:\x4a(?:\x04LEAF|\x0aBRANCH_LEQ))++")
+RUN_OF_FLOATS: Final = re.compile(rb"(?:\x3d[\s\S]{4}){1,10000}")
+RUN_OF_INTS: Final = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f]){1,10000}")
+RUN_OF_MODES: Final = re.compile(rb"(?:\x4a(?:\x04LEAF|\x0aBRANCH_LEQ)){1,10000}")
 """Many ``floats`` (field 7), ``ints`` (8), or ``strings`` (9) that are modes of a tree's nodes, of an attribute.
 
-A forest has millions of them, and they are passed over at once.
+A forest has millions of them, and ten thousand are passed over at once: what is greedy keeps each element. Possessive
+patterns would not, but before Python 3.11.5 they end amid an element that fails to match, so that what follows could
+be hidden (python/cpython#100061).
 """
 _LISTS = re.compile(b"|".join(run.pattern for run in (RUN_OF_FLOATS, RUN_OF_INTS, RUN_OF_MODES)))
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -38,6 +38,7 @@ def model(*nodes: onnx.NodeProto, constants: tuple[onnx.TensorProto, ...] = (), 
     modes=st.lists(MODES | st.text(max_size=5), max_size=30),
     single=st.tuples(INTS, FLOATS, st.text(max_size=5)),
 )
+@example(ints=[], floats=[], modes=["LEAF", "else", "BRANCH_LEQ", "BRANCH_LT ", "LEAF"], single=(0, 0.0, ""))
 def test_attributes_are_those_that_were_written(
     ints: list[int], floats: list[float], modes: list[str], single: tuple[int, float, str]
 ) -> None:
