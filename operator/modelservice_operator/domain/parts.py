@@ -140,10 +140,13 @@ def serve(inputs: Inputs, choice: Choice) -> Part:
         desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
     least = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
     store, location = location_of(revision.record, inputs.artifacts)
-    if least > 1 and store.portability(location, observed.holders).portable:
+    portable = store.portability(location, observed.holders).portable
+    if least > 1 and portable:
         desired.append(Desired(obj=build_disruption_budget(owner)))
     # Until its number is written down, the autoscaler is what holds it.
     kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if handed_back(serving, observed) is not None else set()
+    if least > 1 and portable is None:
+        kept.add((POD_DISRUPTION_BUDGET, owner.name))
     if stays_beside(inputs, choice):
         kept.add((DEPLOYMENT, canary_name(owner.name)))
     kept |= {

@@ -256,13 +256,13 @@ def test_pods_that_are_built_anew_stay_on_the_node_of_a_claim_that_is_somebody_e
 @pytest.mark.parametrize("modes", [["ReadWriteOnce"], ["ReadWriteMany"]], ids="".join)
 def test_while_a_claim_cannot_be_read_pods_that_follow_the_operator_are_not_rolled(modes: list[str]) -> None:
     world = World(default_artifacts=json.dumps({"volumeClaim": {"accessModes": modes}}))
-    key = world.serve(serving=FOLLOWS)
-    before = world.one(DEPLOYMENT)["spec"]
+    key = world.serve(serving={"replicas": 2, **FOLLOWS})
+    before = world.one(DEPLOYMENT)["spec"], world.ours(POD_DISRUPTION_BUDGET)
     disown(world, key)
     world.kube.failures = {("get", "PersistentVolumeClaim"): Transient("timeout")}
     world.settle()
     assert world.ready() == ("False", "ReadFailed")
-    assert world.one(DEPLOYMENT)["spec"] == before
+    assert (world.one(DEPLOYMENT)["spec"], world.ours(POD_DISRUPTION_BUDGET)) == before
 
 
 def test_while_a_claim_cannot_be_read_neither_another_revision_takes_over_nor_the_deployment_goes() -> None:

@@ -229,7 +229,8 @@ def _pod_ports(*, tls: bool) -> tuple[str, str]:
 
 def speaks_tls(pod: Object) -> bool:
     """Whether a pod, or those of a pod template, answer with TLS."""
-    return any(port["name"] == HTTPS_PORT_NAME for one in pod["spec"]["containers"] for port in one.get("ports", ()))
+    ports = (port for one in pod["spec"]["containers"] for port in one.get("ports", ()))
+    return any(port.get("name") == HTTPS_PORT_NAME for port in ports)
 
 
 def selector_labels(owner: Owner) -> dict[str, str]:
