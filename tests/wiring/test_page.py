@@ -65,6 +65,16 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def prices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What is dear from 4000 on; the prices have decimal commas."""
+    there = tmp_path_factory.mktemp("page")
+    rows = "\n".join(f"{at}.{at:03},5;{'dear' if at >= 4 else 'cheap'}" for at in range(1, 9) for _ in range(20))
+    (there / "prices.csv").write_text(f"price;is\n{rows}\n")
+    with served("prices", there, there / "prices.csv", "is", {"decisionTree": {}}) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     there = tmp_path_factory.mktemp("page")
     modelservice.train(SAMPLES / "cnn.yaml", output=there / "digits")
@@ -195,6 +205,20 @@ def test_what_is_wrong_is_said_at_its_field_and_mended_by_typing(look: Any, iris
     field.fill("1.4")
     expect(page.locator("#answer .value")).to_be_visible()
     expect(field).not_to_have_attribute("aria-invalid", "true")
+    looked.wrong.clear()  # browsers note a 400
+
+
+def test_what_is_typed_is_read_as_a_cell_of_the_data(look: Any, prices: str) -> None:
+    looked = look(prices)
+    page, field = looked.page, looked.page.get_by_label("price")
+    expect(page.locator("#answer .value")).to_be_visible()
+    expect(field).to_have_value(re.compile(r"^\d{4},5$"))
+    for typed, read in (("7.234", "dear"), ("7", "cheap"), ("1.234,5", "cheap"), ("7234", "dear")):
+        field.fill(typed)
+        expect(page.locator("#answer .value")).to_have_text(read)
+    for typed in ("7234.5", "0x10"):
+        field.fill(typed)
+        expect(page.get_by_role("alert")).to_contain_text(typed)
     looked.wrong.clear()  # browsers note a 400
 
 

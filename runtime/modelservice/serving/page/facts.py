@@ -29,7 +29,7 @@ from modelservice.serving.metrics import Statistics
 from modelservice.serving.model import ServedModel
 from modelservice.serving.page.bars import BARS, Bars, bars_of, drift_of
 from modelservice.serving.page.calls import SAVED, calls_of
-from modelservice.serving.page.first_row import first_cell
+from modelservice.serving.page.first_row import first_cell, has_commas, typed
 from modelservice.serving.uploads import takes_pictures
 from modelservice.tasks.metrics_document import MetricsDocument
 
@@ -171,20 +171,30 @@ def _summary(model: ServedModel) -> str:
 
 
 def _fields(model: ServedModel) -> Iterator[Field]:
-    histograms, room = _histograms(model), MOST_OPTIONS_BYTES
+    histograms, room, commas = _histograms(model), MOST_OPTIONS_BYTES, _with_commas(model)
     for given in model.signature.inputs:
         if not isinstance(given, InputColumn):
             continue
         options = given.categories[:MOST_OPTIONS]
         room -= sum(len(option.encode()) for option in options)
         histogram = histograms.get(given.name)
+        first = first_cell(given, histogram)
         yield Field(
             column=given,
             kind=str(given.content or given.type),
             values=_values(given, histogram),
-            first=first_cell(given, histogram),
+            first=typed(float(first)) if given.name in commas else first,
             options=options if room >= 0 else (),
         )
+
+
+def _with_commas(model: ServedModel) -> frozenset[str]:
+    """Columns of numbers whose texts have decimal commas: what is typed is one of these."""
+    measures = model.encoder.measures
+    numbers = (
+        one.name for one in model.signature.inputs if isinstance(one, InputColumn) and one.type is ColumnKind.NUMBER
+    )
+    return frozenset(name for name in numbers if has_commas(measures.get(name)))
 
 
 def _inputs(model: ServedModel, monitor: Monitor) -> Iterator[Input]:
@@ -273,7 +283,7 @@ def _asked(core: Core, *, large: bool) -> dict[str, Any]:
     """What the script of the page needs: paths, and what a row consists of, unless it fetches that."""
     model, signature = core.model, core.model.signature
     columns = [given for given in signature.inputs if isinstance(given, InputColumn)]
-    explains = unexplainable(signature) is None
+    explains, commas = unexplainable(signature) is None, _with_commas(model)
     base = f"/v1/models/{core.name}"
     return {
         "name": core.name,
@@ -286,6 +296,7 @@ def _asked(core: Core, *, large: bool) -> dict[str, Any]:
         "pictures": takes_pictures(signature),
         "table": bool(columns),
         "schema": "/openapi.json" if large else None,
+        "commas": [at for at, column in enumerate(columns) if column.name in commas],
         "columns": []
         if large
         else [

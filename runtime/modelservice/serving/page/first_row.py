@@ -1,9 +1,15 @@
 """The row that the form begins with: values of training, though not the typical ones."""
 
+from decimal import Decimal
 from itertools import accumulate
+from typing import Final
 
 from modelservice.contract.baseline import Histogram, NumberHistogram
 from modelservice.contract.signature import InputColumn
+from modelservice.modalities.base import Measure
+from modelservice.modalities.errors import InputError
+
+_HALF: Final = "0,5"
 
 
 def first_cell(column: InputColumn, histogram: Histogram | None) -> bool | float | str:
@@ -15,6 +21,19 @@ def first_cell(column: InputColumn, histogram: Histogram | None) -> bool | float
         return column.example
     others = _quartiles(histogram) if isinstance(histogram, NumberHistogram) else histogram.texts
     return next((one for one in others if one != column.example), column.example)
+
+
+def has_commas(measure: Measure | None) -> bool:
+    """Whether the texts of a column are numbers with a decimal comma, given what reads them."""
+    try:
+        return measure is not None and list(measure([_HALF])) == [0.5]
+    except InputError:
+        return False
+
+
+def typed(number: float) -> str:
+    """A number as it is typed where its column has decimal commas."""
+    return f"{Decimal(repr(number)):f}".replace(".", ",")
 
 
 def _quartiles(histogram: NumberHistogram) -> list[float]:

@@ -152,23 +152,26 @@
   let running = null;
   let waiting = 0;
 
-  function cellOf(input, column) {
+  const PLAIN = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
+  const hasComma = (at) => asked.commas.includes(at);
+
+  /* A plain number as one; any other text is what a cell of a file would be, which the model reads as its training data. */
+  function cellOf(input, at) {
     const text = input.value.trim();
+    const column = asked.columns[at];
     input.removeAttribute("aria-invalid");
     if (text === "") return null;
     if (column.boolean) return text === "true";
-    if (!column.number) return input.value;
-    const number = Number(text);
-    if (Number.isFinite(number)) return number;
-    return text; // such as 1,299.00: the model reads numbers as its training data has them
+    const isNumber = column.number && !hasComma(at) && PLAIN.test(text) && Number.isFinite(Number(text));
+    return isNumber ? Number(text) : input.value;
   }
 
   function rowOf() {
     if (!asked.table) return JSON.parse(byId("row").value);
     const row = {};
     for (const input of form.querySelectorAll("[data-column]")) {
-      const column = asked.columns[Number(input.dataset.column)];
-      row[column.name] = cellOf(input, column);
+      const at = Number(input.dataset.column);
+      row[asked.columns[at].name] = cellOf(input, at);
     }
     return row;
   }
@@ -420,8 +423,9 @@
     label.htmlFor = `in-${at}`;
     if (column.required) label.append(" ", element("span", "(required)", "faint"));
     const input = element(column.boolean ? "select" : "input");
+    const example = hasComma(at) ? String(column.example).replace(".", ",") : column.example;
     if (column.boolean) for (const one of ["true", "false", ...(column.required ? [] : [""])]) input.add(new Option(one || "missing", one, one === String(column.example)));
-    else Object.assign(input, { defaultValue: column.example, placeholder: "missing", inputMode: column.number ? "decimal" : "" });
+    else Object.assign(input, { defaultValue: example, placeholder: "missing", inputMode: column.number ? "decimal" : "" });
     input.id = `in-${at}`;
     input.dataset.column = at;
     field.append(label, input);

@@ -37,6 +37,8 @@ from modelservice.contract.manifest import CURVES_PICTURE, DATA_REPORT_FILE, IMP
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
 from modelservice.modalities.table.kinds.text import TextPreprocessing
+from modelservice.modalities.table.kinds.written_number import WrittenPreprocessing
+from modelservice.modalities.table.notation import Decimal, Notation
 from modelservice.modalities.tensor.encoder import TensorEncoder
 from modelservice.modalities.tensor.preprocessing import TensorInput, TensorPreprocessing
 from modelservice.serving.drift.monitor import FEWEST_ROWS
@@ -244,7 +246,8 @@ async def test_fields_suggest_categories_as_far_as_there_is_room() -> None:
 def first_row(page: str) -> dict[str, Any]:
     """What the fields of the form hold at first, as the page's script reads them."""
     told = map(unescape, re.findall(r'<input id="in-\d+" data-column="\d+" value="([^"]*)"', page))
-    kinds = [(one["name"], one["number"]) for one in asked_of(page)["columns"]]
+    asked = asked_of(page)
+    kinds = [(one["name"], one["number"] and at not in asked["commas"]) for at, one in enumerate(asked["columns"])]
     return {name: float(cell) if number else cell for (name, number), cell in zip(kinds, told, strict=True)}
 
 
@@ -277,6 +280,26 @@ async def test_a_number_is_at_first_a_quartile_that_is_not_the_median(
     assert model.encoder.example() == {"a": 0.5}
     model.baseline = baseline_of(NumberHistogram(name="a", edges=edges, counts=counts))
     assert first_row((await get_page(model)).text) == {"a": first}
+
+
+async def test_a_number_stands_in_its_field_as_the_column_has_its_texts() -> None:
+    """What is typed over it is read so: 1.235 beside decimal commas would be a thousand."""
+    commas = WrittenPreprocessing(
+        name="b", mean=0.0, std=1.0, fill=0.0, example=1.234, notation=Notation(decimal=Decimal.COMMA)
+    )
+    small = commas.model_copy(update={"name": "c", "example": 5e-05})
+    points = commas.model_copy(update={"name": "d", "notation": Notation(decimal=Decimal.POINT, unit="$")})
+    model = table_model(numeric_column("a"), commas, small, points, labels=("a", "b"))
+    async with client_of(front_of(model)) as client:
+        page = (await client.get("/", headers={"accept": BROWSER})).text
+        asked = asked_of(page)
+        answers = [
+            (await client.post(asked["predict"], json={"instances": [row]})).json()
+            for row in (first_row(page), model.encoder.example())
+        ]
+    assert first_row(page) == {"a": 0.5, "b": "1,234", "c": "0,00005", "d": 1.234}
+    assert answers[0] == answers[1]
+    assert "predictions" in answers[0]
 
 
 async def test_a_category_is_at_first_the_most_frequent_one_that_is_not_the_typical_one() -> None:
