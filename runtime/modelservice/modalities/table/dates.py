@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from modelservice.modalities.table.remembered import Remembered
 
@@ -21,6 +21,8 @@ _YEAR_FIRST = (
 )
 _YEAR_LAST = re.compile(_PARTS + _YEAR + _TIME)
 _SHORT_YEAR = re.compile(_PARTS + r"[0-9]{2}" + _TIME)
+MARKS: Final = "-/."
+"""What may stand between the parts of a date."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOON, _MIDNIGHT = 12, 0
 
@@ -52,21 +54,22 @@ class Moment(NamedTuple):
     zoned: bool
 
 
-def read_date(text: str, order: DateOrder | None) -> Moment | None:
+def read_date(text: str, order: DateOrder | None, marks: str = MARKS) -> Moment | None:
     """The moment that a text says; None if it is no date, or one with its year last and no order is known.
 
     Args:
         text: ISO 8601 or the like, with ``-``, ``/`` or ``.`` between its parts: the year first, or last.
         order: what stands first where the year is last.
+        marks: between the parts of dates that have this order; of others with the year last it is not known.
     """
-    return _remembered(text, order)
+    return _remembered(text, order, marks)
 
 
-def _read(text: str, order: DateOrder | None) -> Moment | None:
+def _read(text: str, order: DateOrder | None, marks: str) -> Moment | None:
     found = _YEAR_FIRST[0].fullmatch(text) or _YEAR_FIRST[1].fullmatch(text)
     if found is not None:
         month, day = found["first"], found["last"]
-    elif order is not None and (found := _YEAR_LAST.fullmatch(text)) is not None:
+    elif order is not None and (found := _YEAR_LAST.fullmatch(text)) is not None and found["mark"] in marks:
         first, last = found["first"], found["last"]
         month, day = (last, first) if order is DateOrder.DAY else (first, last)
     else:
@@ -110,9 +113,16 @@ def _offset(zone: str | None) -> timedelta:
 
 
 class Dates(NamedTuple):
-    """How the dates of a column are written: ``order`` where one has its year last, and whether all have a zone."""
+    """How the dates of a column are written.
+
+    Attributes:
+        order: what stands first in those that have their year last; None where none has.
+        marks: those between the parts of these.
+        zoned: whether all have a zone.
+    """
 
     order: DateOrder | None
+    marks: str
     zoned: bool
 
 
@@ -139,14 +149,14 @@ def find_dates(texts: Sequence[str]) -> Dates | Unclear:
     if not orders:
         day, month = (next(text for text in last if read_date(text, order) is None) for order in reversed(DateOrder))
         return Unclear(month, f"{day!r} has its day first and {month!r} its month: write all as 2024-01-31")
-    pointed = all("." in text for text in last)
-    if len(orders) > 1 and not pointed:
+    marks = {found["mark"] for text in last if (found := _YEAR_LAST.fullmatch(text)) is not None}
+    if len(orders) > 1 and marks - {"."}:
         return Unclear(last[0], f"{last[0]!r} may have its day or its month first: write all as 2024-01-31")
     order = orders[0] if last else None
     zones = {moment.zoned: text for text in texts if (moment := read_date(text, order)) is not None}
     if len(zones) > 1:
         return Unclear(zones[False], f"{zones[True]!r} has a zone and {zones[False]!r} has none: write it for all")
-    return Dates(order, True in zones)
+    return Dates(order, "".join(sorted(marks)), True in zones)
 
 
 def has_short_year(text: str) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, StringConstraints, model_validator
 
 from modelservice.cells import quoted
 from modelservice.contract.data import ColumnType
@@ -17,6 +17,7 @@ from modelservice.contract.signature import ColumnContent, ColumnKind, InputColu
 from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.dates import (
+    MARKS,
     DateOrder,
     Dates,
     Moment,
@@ -92,6 +93,7 @@ class DatePreprocessing(ColumnPreprocessing):
 
     Attributes:
         order: what stands first where the year stands last; None where no date of training had it last.
+        marks: those between the parts of dates with the year last, for which the order is known.
         zoned: whether all have a zone, or none.
         mean: of the trend, in seconds since 1970.
         std: of the trend, in seconds.
@@ -102,6 +104,9 @@ class DatePreprocessing(ColumnPreprocessing):
 
     kind: Literal["Date"] = "Date"
     order: DateOrder | None = None
+    marks: Annotated[str, StringConstraints(max_length=len(MARKS))] = Field(
+        default=MARKS, exclude_if=lambda marks: marks == MARKS
+    )
     zoned: bool
     mean: FiniteFloat
     std: Annotated[FiniteFloat, Field(gt=0)]
@@ -190,10 +195,13 @@ class _Parts(NamedTuple):
         text = text_at(value, row, self.stored.name)
         if text is None or text.lower() in self.words:
             return None
-        moment = read_date(text, self.stored.order)
+        moment = read_date(text, self.stored.order, self.stored.marks)
         if moment is None:
+            what = "is not a date"
+            if read_date(text, self.stored.order) is not None:
+                what = "has other marks than the dates that were learned from: its day or its month may be first"
             expected = f"expected one such as {self.stored.example}"
-            raise InputError(f"{quoted(value)} is not a date; {expected}", row=row, column=self.stored.name)
+            raise InputError(f"{quoted(value)} {what}; {expected}", row=row, column=self.stored.name)
         if moment.zoned != self.stored.zoned:
             has, other = ("has a zone", "have none") if moment.zoned else ("has no zone", "have one")
             message = f"{quoted(value)} {has}, and the dates that were learned from {other}"
@@ -252,6 +260,7 @@ class DateColumn(Texts):
         return DatePreprocessing(
             name=self.name,
             order=self.dates.order,
+            marks=self.dates.marks if self.dates.order else MARKS,
             zoned=self.dates.zoned,
             mean=float(seconds.mean()) if len(seconds) else 0.0,
             std=(float(seconds.std()) if len(seconds) else 0.0) or 1.0,

@@ -145,6 +145,41 @@ def test_another_order_is_found_and_said() -> None:
         encoder.encode([[0, "31/12/2023"]])
 
 
+@pytest.mark.parametrize(
+    ("form", "cell", "same"), [("%d.%m.%Y", "3.4.2024", "03/04/2024"), ("%m/%d/%Y", "4/3/2024", "03.04.2024")]
+)
+def test_an_order_is_known_of_the_marks_that_training_saw(form: str, cell: str, same: str) -> None:
+    encoder = opened(learn({}, "a,day", cells(form)))
+    np.testing.assert_array_equal(encoder.encode([[0, cell]]), encoder.encode([[0, "2024/04/03"]]))
+    words = "has other marks than the dates that were learned from: its day or its month may be first"
+    with pytest.raises(InputError, match=rf"\[0\]\.day: '{same}' {words}; expected one such as 2024-"):
+        encoder.encode([[0, same]])
+
+
+def test_the_order_of_mixed_marks_is_that_of_all_of_them() -> None:
+    def mixed(n: int) -> str:
+        return f"{n},{day(n).strftime('%d.%m.%Y' if n % 2 else '%d/%m/%Y')}"
+
+    encoder = opened(learn({}, "a,day", mixed))
+    np.testing.assert_array_equal(encoder.encode([[0, "3.4.2024"]]), encoder.encode([[0, "3/4/2024"]]))
+    with pytest.raises(InputError, match="has other marks"):
+        encoder.encode([[0, "3-4-2024"]])
+
+
+def test_an_artifact_that_does_not_know_its_marks_takes_all() -> None:
+    measured = stored(learn({}, "a,day", cells("%d.%m.%Y")))
+    before = DatePreprocessing.model_validate(measured.model_dump(exclude={"marks"}))
+    encoder = before.encoder(frozenset())
+    assert encoder.measure(["3.4.2024"]) == encoder.measure(["3/4/2024"])
+    assert "marks" not in before.model_dump(mode="json")
+    assert measured.model_dump(mode="json")["marks"] == "."
+
+
+def test_a_point_of_a_time_says_nothing_of_a_date() -> None:
+    notes = learn({}, "a,day", lambda n: f"{n},{n % 12 + 1:02}/{n % 4 + 1:02}/2024 10:00:{n % 60:02}.5").notes
+    assert any("may have its day or its month first" in note for note in notes)
+
+
 def unclear(n: int) -> str:
     return f"{n},{n % 12 + 1:02}/{n % 4 + 1:02}/2024"
 
