@@ -2,6 +2,9 @@
 
 from typing import Final, Literal
 
+from pydantic import Field
+
+from modelservice.contract.data import MissingWords
 from modelservice.contract.signature import InputColumn
 from modelservice.modalities.base import Opener, Rows
 from modelservice.modalities.shared import AskingEncoder, Embed, SentRows, SharedPreprocessing
@@ -15,10 +18,16 @@ INPUT: Final = "text"
 
 
 class EmbeddedPreprocessing(SharedPreprocessing):
-    """Which encoder makes numbers of a text; ``name`` is that of the column, and of the input."""
+    """Which encoder makes numbers of a text.
+
+    Attributes:
+        name: of the column, and of the input.
+        missing: ``spec.data.missing`` where that was given.
+    """
 
     kind: Literal["EmbeddedPreprocessing"] = "EmbeddedPreprocessing"
     name: str
+    missing: MissingWords | None = Field(default=None, exclude_if=lambda words: words is None)
 
     @property
     def input(self) -> InputColumn:
@@ -31,7 +40,7 @@ class EmbeddedEncoder(AskingEncoder, TextReader):
 
     def __init__(self, preprocessing: EmbeddedPreprocessing, embed: Embed | None = None) -> None:
         AskingEncoder.__init__(self, preprocessing, embed)
-        TextReader.__init__(self, preprocessing.input)
+        TextReader.__init__(self, preprocessing.input, preprocessing.missing)
         self._preprocessing = preprocessing
 
     def asking(self, embed: Embed) -> "EmbeddedEncoder":

@@ -1,8 +1,9 @@
 """The serving side of texts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from modelservice.cells import Missing
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.manifest import PREPROCESSING_FILE
 from modelservice.contract.signature import Input, InputColumn
@@ -20,12 +21,13 @@ NAME: Final = "Text"
 
 
 class TextReader:
-    """Reads requests for texts of one column."""
+    """Reads requests for texts of one column; ``missing`` are words that mean an empty text."""
 
-    def __init__(self, column: InputColumn) -> None:
+    def __init__(self, column: InputColumn, missing: Iterable[str] | None = None) -> None:
         self.inputs: tuple[Input, ...] = (column,)
         self._name = column.name
         self._example = str(column.example)
+        self._missing = Missing.of(missing)
 
     def texts(self, rows: Rows) -> list[str]:
         """Texts that stand in arrays of one, in objects by the column's name, or plain.
@@ -107,7 +109,8 @@ class TextReader:
         if not isinstance(value, str):
             raise InputError(f"{describe(value)} is not a text", row=place, column=self._name)
         check_text(value, row=place, column=self._name)
-        return value.strip()
+        text = value.strip()
+        return "" if self._missing.means(text) else text
 
 
 class TextEncoder(TextReader):
@@ -119,7 +122,7 @@ class TextEncoder(TextReader):
         Raises:
             DocumentError: the document holds none.
         """
-        super().__init__(preprocessing.input)
+        super().__init__(preprocessing.input, preprocessing.missing)
         self.shape = (preprocessing.max_length,)
         try:
             self._tokens = Tokens(preprocessing.tokenizer, max_length=preprocessing.max_length)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from modelservice.contract.data import MissingWords
 from modelservice.contract.documents import ExactDocument
 from modelservice.contract.signature import ColumnContent, ColumnKind, InputColumn
 
@@ -24,6 +25,7 @@ class TextPreprocessing(ExactDocument):
         max_length: tokens that are read.
         vocabulary: the highest number of a token that the tokenizer knows, plus 1.
         tokenizer: the JSON of the library ``tokenizers`` (tokenizer.json), as a text.
+        missing: ``spec.data.missing`` where that was given.
     """
 
     kind: Literal["TextPreprocessing"] = "TextPreprocessing"
@@ -31,6 +33,7 @@ class TextPreprocessing(ExactDocument):
     max_length: Annotated[int, Field(ge=1, le=4096)]
     vocabulary: Annotated[int, Field(ge=1, le=2**20)]
     tokenizer: Annotated[str, StringConstraints(max_length=2**25)]
+    missing: MissingWords | None = Field(default=None, exclude_if=lambda words: words is None)
 
     @property
     def input(self) -> InputColumn:

@@ -25,7 +25,7 @@ from modelservice.tasks.base import Target, TargetCells
 
 FIELD = "spec.data.text.column"
 _NO_WORDS: tuple[str, ...] = ()
-"""Among texts no word means a missing one."""
+"""Among texts no word means a missing one, unless that is said."""
 
 
 class TextSource:
@@ -76,7 +76,7 @@ class TextSource:
         self,
         features: tuple[str, ...],  # noqa: ARG002 - the contract lets none through, nor types
         target: Target,
-        missing: Sequence[str] | None = None,  # noqa: ARG002 - that of numbers and categories
+        missing: Sequence[str] | None = None,
         columns: Mapping[str, ColumnSettings] | None = None,  # noqa: ARG002
         aside: Collection[str] = (),
     ) -> "TextExamples | EmbeddedExamples":
@@ -89,7 +89,7 @@ class TextSource:
         if name in aside:
             message = f"column {name} divides or weighs the rows: name another in {FIELD}"
             raise DataError("ColumnNotClear", message, field=FIELD)
-        cells = self._source.aside(name, _NO_WORDS, field=FIELD)
+        cells = self._source.aside(name, _NO_WORDS if missing is None else missing, field=FIELD)
         rows = np.flatnonzero(target.present)
         for code, text in enumerate(cells.texts):
             if len(text) > MAX_CHARACTERS:
@@ -99,23 +99,38 @@ class TextSource:
                 )
                 raise DataError("TextTooLong", f"{found}: cut it, or remove the row", field=FIELD)
         texts = [cells.texts[code] if code >= 0 else "" for code in cells.codes[rows].tolist()]
+        told: dict[str, Any] = {
+            "settings": self._settings,
+            "texts": texts,
+            "missing": None if missing is None else tuple(missing),
+            "found": cells.notes,
+        }
         if self._asked is not None:
-            return EmbeddedExamples(settings=self._settings, texts=texts, asked=self._asked)
-        return TextExamples(settings=self._settings, texts=texts, tokenizer=self._tokenizer)
+            return EmbeddedExamples(**told, asked=self._asked)
+        return TextExamples(**told, tokenizer=self._tokenizer)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Texts:
-    """Texts of the rows that have a target."""
+    """Texts of the rows that have a target.
+
+    Attributes:
+        settings: what is said of the column.
+        texts: those of the rows, empty where one is missing.
+        missing: the words that mean that, where they are said.
+        found: notes on those that were found.
+    """
 
     settings: TextColumn
     texts: list[str]
+    missing: tuple[str, ...] | None = None
+    found: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """How many rows have no text."""
         empty = self.texts.count("")
-        return (f"column {self.settings.column}: {empty} rows have no text",) if empty else ()
+        return (*self.found, *[f"column {self.settings.column}: {empty} rows have no text"] * bool(empty))
 
     @property
     def features(self) -> int:
@@ -175,6 +190,7 @@ class TextExamples(_Texts):
             max_length=self.settings.max_length,
             vocabulary=Tokens(tokenizer, max_length=self.settings.max_length).vocabulary,
             tokenizer=tokenizer,
+            missing=self.missing,
         )
         return preprocessing, (preprocessing.input,)
 
@@ -202,7 +218,11 @@ class EmbeddedExamples(_Texts):
         self.different(train)
         encoder = self.asked.encoder
         preprocessing = EmbeddedPreprocessing(
-            name=self.settings.column, encoder=encoder.name, digest=encoder.digest, width=encoder.width
+            name=self.settings.column,
+            encoder=encoder.name,
+            digest=encoder.digest,
+            width=encoder.width,
+            missing=self.missing,
         )
         return preprocessing, (preprocessing.input,)
 

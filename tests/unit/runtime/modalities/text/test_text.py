@@ -15,9 +15,10 @@ from modelservice.modalities.base import Dataset
 from modelservice.modalities.encoders import build_encoder, open_encoder
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.sources import read_rows, read_source
-from modelservice.modalities.tensors import Tensor
+from modelservice.modalities.tensors import BYTES, Tensor, to_binary
 from modelservice.modalities.text import encoder as serving
 from modelservice.modalities.text import source as training
+from modelservice.modalities.text.embedded import EmbeddedEncoder, EmbeddedPreprocessing
 from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.modalities.tokens import Tokens, train_tokenizer
 
@@ -131,6 +132,25 @@ def test_a_request_of_another_form_is_refused(dataset: Dataset, call: Any, messa
 
 def test_missing_texts_are_empty_and_said() -> None:
     assert "column note: 2 rows have no text" in learn([*LINES, ",a", " ,b"]).notes
+
+
+def test_words_that_mean_missing_are_empty_texts_in_training_and_in_requests() -> None:
+    dataset = learn([*LINES, "n/a,a", "Not Given,b", "?,b"], missing=["not given", "?"])
+    assert "2 cells hold a word of data.missing and count as missing, in note" in dataset.notes
+    assert "column note: 2 rows have no text" in dataset.notes
+    encoder = open_encoder("Text", dataset.preprocessing.model_dump_json(by_alias=True).encode())
+    empty, word, other, usual = encoder.encode(["", " NOT given", "not given away", "n/a"])
+    np.testing.assert_array_equal(empty, word)
+    assert (other > 0).any()
+    assert (usual > 0).any()
+
+
+def test_an_encoder_elsewhere_is_asked_for_an_empty_text_in_place_of_such_a_word() -> None:
+    told = {"name": "note", "encoder": "minilm", "digest": f"sha256:{'0' * 64}", "width": 2}
+    texts = ["Not given", "late"]
+    for missing, sent in ((("not given",), ["", "late"]), (None, texts)):
+        encoder = EmbeddedEncoder(EmbeddedPreprocessing.model_validate({**told, "missing": missing}))
+        assert encoder.sent(texts).rows == [to_binary(BYTES, [text]) for text in sent]
 
 
 def test_what_cannot_be_learned_from_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
