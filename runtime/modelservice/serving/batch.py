@@ -128,9 +128,10 @@ class Batch:
 
     Attributes:
         seconds: how long encoding and the model took.
+        answered: whether its rows were told what the model made of them, and not what is wrong.
     """
 
-    __slots__ = ("_compute", "_counts", "_encoded", "_error", "_parts", "_raw", "_rows", "seconds")
+    __slots__ = ("_compute", "_counts", "_encoded", "_error", "_parts", "_raw", "_rows", "answered", "seconds")
 
     def __init__(self, parts: Sequence[Part]) -> None:
         """Args: at least one."""
@@ -142,6 +143,7 @@ class Batch:
         self._raw: Array | None = None
         self._error: Exception | None = None
         self.seconds = 0.0
+        self.answered = False
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -190,6 +192,7 @@ class Batch:
         # An error leads to its frames, and those to this batch, which must not lead back: its rows would stay.
         self._parts, self._rows, self._encoded, self._error = (), [], None, None
         if not isinstance(results, Exception):
+            self.answered = True
             for part, result in zip(parts, results, strict=True):
                 part.answer(result)
         elif len(parts) == 1 or isinstance(results, EncoderError):

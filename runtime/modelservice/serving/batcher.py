@@ -30,7 +30,7 @@ HANDED_OVER = 2
 computed again since one of their requests failed."""
 
 Observer = Callable[[int, float], None]
-"""Is told of each batch: its rows, and the seconds that it took."""
+"""Is told of each batch that was answered: its rows, and the seconds that it took."""
 
 
 class _Future:
@@ -285,8 +285,10 @@ class Batcher:
         return parts
 
     def _deliver(self, batch: Batch) -> None:
-        self._observe(len(batch), batch.seconds)
         if self._queue and self._timer is None:
             self._schedule()
-        for one in batch.answer():
+        again = batch.answer()
+        if batch.answered:
+            self._observe(len(batch), batch.seconds)
+        for one in again:
             self._start(one)

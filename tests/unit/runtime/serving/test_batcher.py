@@ -123,6 +123,17 @@ async def test_what_waits_together_shares_a_batch(costs: Costs) -> None:
     assert batcher.queued_rows == 0
 
 
+@pytest.mark.parametrize("costs", [INLINE, THREADED])
+async def test_only_what_was_answered_is_counted(costs: Costs) -> None:
+    """Rows that share a batch with a wrong one are computed again, and counted once."""
+    observed: list[int] = []
+    batcher = batcher_of(Recorder(), costs=costs, observed=observed, max_queue_milliseconds=60_000)
+    await answers(batcher.submit(rows(1)), batcher.submit(rows("wrong")), batcher.submit(rows(2, "nan")))
+    assert observed == [1]
+    await answers(batcher.submit(rows("wrong", 3)))
+    assert observed == [1]
+
+
 async def test_cheap_models_run_on_the_loop_and_costly_ones_in_the_thread() -> None:
     for costs, on_the_loop in ((INLINE, True), (THREADED, False)):
         compute = Recorder()
