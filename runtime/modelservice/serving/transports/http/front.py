@@ -3,8 +3,10 @@
 ``connection`` answers inference requests before there is a scope; both ways begin and end with the same chain.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+
+from starlette.routing import BaseRoute, Match
 
 from modelservice.serving.answer import Answer
 from modelservice.serving.callers import UNKNOWN_PEER
@@ -36,10 +38,18 @@ _CLOSE = (b"connection", b"close")
 class Front:
     """An ASGI application around another one."""
 
-    def __init__(self, application: Application, *, models: Models, operations: Mapping[str, Asked]) -> None:
-        """Args: what answers all that connections do not, and operations by path."""
+    def __init__(
+        self,
+        application: Application,
+        *,
+        models: Models,
+        operations: Mapping[str, Asked],
+        routes: Sequence[BaseRoute] = (),
+    ) -> None:
+        """Args: what answers all that connections do not, operations by path, and the application's routes."""
         self.direct = Direct(models, operations)
         self._application = application
+        self._routes = routes
         self._operations = operations
         self._models = models
 
@@ -82,9 +92,13 @@ class Front:
             await self._application(scope, bounded(receive), watch)
         finally:
             if asked is None:
-                arrival.route = getattr(scope.get("route"), "path", UNMATCHED)
+                arrival.route = getattr(scope.get("route") or self._route_of(given), "path", UNMATCHED)
             ended: RequestError | None = given.get(ENDED)
             chain.record(arrival, str(status if ended is None else ended.status), common.clock() - started)
+
+    def _route_of(self, scope: Scope) -> BaseRoute | None:
+        """What a request is for that the application was not asked, or that FastAPI does not tell of."""
+        return next((route for route in self._routes if route.matches(scope)[0] is not Match.NONE), None)
 
 
 async def send_answer(answer: Answer, send: Send) -> None:

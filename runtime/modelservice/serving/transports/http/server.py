@@ -102,7 +102,8 @@ def build_front(models: Models, protocols: tuple[InferenceProtocol, ...] = PROTO
     """The front and the application behind it, with the routes of all protocols that are spoken over HTTP."""
     routes = routes_of(models, protocols)
     operations = {one.path: (core, one) for core, rests in routes for rest in rests for one in rest.operations}
-    return Front(build_application(models, routes), models=models, operations=operations)
+    application = build_application(models, routes)
+    return Front(application, models=models, operations=operations, routes=application.app.routes)
 
 
 def server_config(application: Any, *, http: Any = "httptools") -> uvicorn.Config:

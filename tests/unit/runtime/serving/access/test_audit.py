@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from tests.unit.runtime.serving.fakes import DIGEST, core_of, numeric_model
+from tests.unit.runtime.serving.fakes import DIGEST, VERSION, client_of, core_of, numeric_model
 from tests.unit.runtime.serving.mounts import mount
 from tests.unit.runtime.serving.talking import GOOD, listening, request, talk
 from tests.unit.runtime.serving.transports.test_grpc import INFER, STREAM, request_of, served
@@ -19,8 +19,9 @@ from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.callers import Caller
 from modelservice.serving.chain import Arrival
-from modelservice.serving.core import Core
+from modelservice.serving.core import Core, Models
 from modelservice.serving.transports.http.connection import InferenceConnection
+from modelservice.serving.transports.http.server import build_front
 
 KEY = "shop-0123456789abcdef"
 SAID = {
@@ -36,7 +37,9 @@ def audit_log(stream: Any = None) -> AuditLog:
 
 def audited(folder: Path, log: AuditLog) -> Core:
     mount(folder / API_KEYS_FOLDER, {"shop": KEY})
-    return core_of(numeric_model(), gate=build_gate(Access.model_validate(SAID), folder), audit=log)
+    model = numeric_model()
+    model.files = {"manifest.json": b"{}"}
+    return core_of(model, gate=build_gate(Access.model_validate(SAID), folder), audit=log)
 
 
 def lines(log: AuditLog) -> list[dict[str, Any]]:
@@ -81,6 +84,29 @@ async def test_each_request_is_a_line_and_no_line_has_a_secret(tmp_path: Path) -
     }
     assert 0 < first["seconds"] < 60
     assert log._stream.getvalue().count(b"wrong") == log._stream.getvalue().count(KEY.encode()) == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "codes"),
+    [
+        ("GET", f"/v2/models/iris/versions/{VERSION}/artifact", ("401", "200")),
+        ("GET", "/v2/models/iris", ("401", "200")),
+        ("HEAD", "/v2/models/iris", ("401", "200")),
+        ("DELETE", "/v2/models/iris", ("401", "405")),
+        ("GET", "/openapi.json", ("401", "200")),
+    ],
+)
+async def test_a_line_says_which_page_was_asked_for_whoever_asked(
+    tmp_path: Path, method: str, path: str, codes: tuple[str, str]
+) -> None:
+    log = audit_log()
+    core = audited(tmp_path, log)
+    async with client_of(build_front(Models([core]))) as client:
+        for headers in ({}, {"x-api-key": KEY}):
+            await client.request(method, path, headers=headers)
+            await client.request(method, f"{path}x", headers=headers)
+    said = [(one["code"], one["route"]) for one in lines(log)]
+    assert said == [(codes[0], path), ("401", "unmatched"), (codes[1], path), ("404", "unmatched")]
 
 
 async def test_calls_are_lines_too(tmp_path: Path) -> None:
