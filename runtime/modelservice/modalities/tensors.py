@@ -50,6 +50,32 @@ _ELEMENTS = {
 }
 
 
+class _Limits(NamedTuple):
+    """What numbers a datatype has, of those that JSON or a wider field may give it."""
+
+    lowest: int
+    highest: int
+    whole: bool
+
+    def hold(self, value: float) -> bool:
+        """Whether it is one of them, or NaN, which is a missing value."""
+        return value != value or (self.lowest <= value <= self.highest and not (self.whole and value % 1))  # noqa: PLR0124
+
+    def __str__(self) -> str:
+        return f"a {'whole ' if self.whole else ''}number from {self.lowest} to {self.highest}"
+
+
+_LIMITS: Final = {
+    **{
+        datatype: _Limits(int(np.iinfo(dtype).min), int(np.iinfo(dtype).max), whole=True)
+        for datatype, dtype in NUMERIC.items()
+        if dtype.kind in "iu"
+    },
+    "FP16": _Limits(int(np.finfo(np.float16).min), int(np.finfo(np.float16).max), whole=False),
+}
+"""Of datatypes of which JSON, or a wider field of gRPC, may hold numbers that they do not have."""
+
+
 class TensorError(ValueError):
     """A tensor that does not hold what it declares; ``place`` is relative to it, such as ``.data[3]``."""
 
@@ -87,7 +113,24 @@ def from_json(datatype: str, shape: tuple[int, ...], data: Any) -> list[Any]:
     if not elements.types.issuperset(map(type, flat)):
         index, value = next((index, value) for index, value in enumerate(flat) if type(value) not in elements.types)
         raise TensorError(f".data[{index}]", f"{describe(value)} is not {elements.expected}, as {datatype} wants")
+    check_held(datatype, flat, ".data")
     return flat
+
+
+def check_held(datatype: str, values: Sequence[Any], place: str) -> None:
+    """Refuse numbers that a datatype does not have; None is a missing value.
+
+    Raises:
+        TensorError: names the first.
+    """
+    limits = _LIMITS.get(datatype)
+    if limits is None or not len(values):
+        return
+    if set(map(type, values)) == {int} and limits.hold(min(values)) and limits.hold(max(values)):
+        return  # nearly all
+    for index, value in enumerate(values):
+        if value is not None and not limits.hold(value):
+            raise TensorError(f"{place}[{index}]", f"{describe(value)} is not {limits}, as {datatype} wants")
 
 
 def from_binary(datatype: str, shape: tuple[int, ...], data: memoryview | bytes) -> Values:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary
+from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, check_held, from_binary
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError, UnknownModelError, named
 from modelservice.serving.members import OF_TENSORS, check_parameters
@@ -284,4 +284,7 @@ def _typed(datatype: str, shape: tuple[int, ...], contents: Any) -> Any:
         raise TensorError(
             f".contents.{field}", f"has {len(values)} values, but shape {list(shape)} needs {prod(shape)}"
         )
-    return list(values) if datatype == BYTES else np.array(values)
+    if datatype == BYTES:
+        return list(values)
+    check_held(datatype, values, f".contents.{field}")
+    return np.array(values)

@@ -57,7 +57,7 @@ async def test_a_matrix_is_answered_by_labels_and_probabilities() -> None:
         [{**MATRIX, "data": [[3, 3], [-3, -3]]}],
         [{**MATRIX, "datatype": "INT64", "name": "anything"}],
         [column("petal_length", "FP64", [3, -3]), column("sepal_length", "INT8", [3, -3])],
-        [{**column("petal_length", "FP64", [[3], [-3]]), "shape": [2, 1]}, column("sepal_length", "UINT16", [3, -3])],
+        [{**column("petal_length", "FP64", [[3], [-3]]), "shape": [2, 1]}, column("sepal_length", "INT16", [3, -3])],
     ],
 )
 async def test_other_ways_to_send_the_same_rows_get_the_same_answer(inputs: list[Any]) -> None:
@@ -88,6 +88,30 @@ async def test_booleans_are_numbers_and_categories(as_binary: bool) -> None:
     assert booleans.content == numbers.content
     wrong = await post(numeric_model(), {"inputs": [{**MATRIX, "datatype": "BOOL"}]})
     assert wrong.json()["error"] == "inputs[0] (features).data[0]: the number 3 is not true or false, as BOOL wants"
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value", "said"),
+    [
+        ("INT8", 300, "the number 300 is not a whole number from -128 to 127"),
+        ("UINT8", -1, "the number -1 is not a whole number from 0 to 255"),
+        ("INT64", 1.5, f"the number 1.5 is not a whole number from {-(2**63)} to {2**63 - 1}"),
+        ("UINT64", 2**64, f"the number {float(2**64)} is not a whole number from 0 to {2**64 - 1}"),
+        ("FP16", 1e30, "the number 1e+30 is not a number from -65504 to 65504"),
+    ],
+)
+async def test_a_number_that_a_datatype_does_not_have_is_refused(datatype: str, value: float, said: str) -> None:
+    answer = await post(numeric_model(), {"inputs": [{**MATRIX, "datatype": datatype, "data": [3, 3, value, -3]}]})
+    assert answer.status_code == 400
+    assert answer.json() == {"error": f"inputs[0] (features).data[2]: {said}, as {datatype} wants"}
+
+
+@pytest.mark.parametrize("datatype", ["INT8", "INT64", "FP16"])
+async def test_whole_numbers_may_have_a_point_and_be_missing(datatype: str) -> None:
+    inputs = [[{**MATRIX, "datatype": kind, "data": [3.0, None, -3, 100]}] for kind in (datatype, "FP64")]
+    found, expected = [await post(numeric_model(), {"inputs": one}) for one in inputs]
+    assert expected.status_code == 200
+    assert found.json() == expected.json()
 
 
 async def test_a_regression_has_one_output_of_one_number_for_each_row() -> None:

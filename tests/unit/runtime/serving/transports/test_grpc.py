@@ -260,6 +260,26 @@ async def test_typed_contents_are_taken(field: str) -> None:
     assert response.raw_output_contents == [struct.pack("<f", 1)]
 
 
+@pytest.mark.parametrize(
+    ("datatype", "field", "value", "expected"),
+    [("INT8", "int", 300, "-128 to 127"), ("UINT16", "uint", 2**16, "0 to 65535"), ("INT16", "int", -(2**15), None)],
+)
+async def test_typed_contents_are_numbers_that_the_datatype_has(
+    datatype: str, field: str, value: int, expected: str | None
+) -> None:
+    request: Any = MESSAGES["ModelInferRequest"](model_name="iris")
+    given = request.inputs.add(name="m", datatype=datatype, shape=[1, 2])
+    getattr(given.contents, f"{field}_contents").extend([1, value])
+    if expected is None:
+        await ask(regression_model(), request)
+        return
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ask(regression_model(), request)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    said = f"inputs[0] (m).contents.{field}_contents[1]: the number {value} is not a whole number from {expected}"
+    assert refused.value.details() == f"{said}, as {datatype} wants"
+
+
 async def test_texts_are_typed_contents_too() -> None:
     request: Any = MESSAGES["ModelInferRequest"](model_name="iris")
     request.inputs.add(name="age", datatype="FP32", shape=[1]).contents.fp32_contents.append(0)
