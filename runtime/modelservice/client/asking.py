@@ -43,15 +43,15 @@ class Asking:
     def predict(self, data: Any, options: dict[str, Any]) -> Steps:
         """As ``Client.predict``."""
         answers = yield from self._asked("predict", "predictions", data, MAX_ROWS, options)
-        values = [answer["label"] if isinstance(answer, dict) else answer for answer in answers]
+        values = [answer["label"] if _has_probabilities(answer) else answer for answer in answers]
         index = index_of(data)
         return values if index is None else _pandas().Series(values, index=index, name="prediction")
 
     def predict_proba(self, data: Any, options: dict[str, Any]) -> Steps:
         """As ``Client.predict_proba``."""
         answers = yield from self._asked("predict", "predictions", data, MAX_ROWS, options)
-        if any(not isinstance(answer, dict) or "probabilities" not in answer for answer in answers):
-            message = "the model answers with numbers, not probabilities; call predict"
+        if not all(map(_has_probabilities, answers)):
+            message = "the model does not answer with probabilities; call predict"
             raise ValueError(message)
         values = [answer["probabilities"] for answer in answers]
         index = index_of(data)
@@ -108,6 +108,11 @@ def _object(response: httpx.Response, key: str | None = None) -> Any:
     except (ValueError, KeyError, TypeError) as error:
         message = f"{response.url} answers, but not as a server of a model does; check the address"
         raise ClientError(message, response.status_code) from error
+
+
+def _has_probabilities(answer: Any) -> bool:
+    """Whether it is that of a classification, and not a number, or outputs of other names."""
+    return isinstance(answer, dict) and {"label", "probabilities"} <= answer.keys()
 
 
 def _pandas() -> Any:

@@ -29,6 +29,8 @@ class Client:
     def predict(self, data: Any, **options: Any) -> Any:
         """Predict a label or a number for each row: a list, or a Series with the index of a given DataFrame.
 
+        Of a packed model with other outputs it is what the server answers for a row, such as an object by their names.
+
         Options are members of the ``:predict`` request, such as ``unknown_columns="Ignore"``.
 
         Raises:
@@ -41,7 +43,7 @@ class Client:
         """Probabilities by label for each row: dicts, or a DataFrame where one was given.
 
         Raises:
-            ValueError: The model is a regression.
+            ValueError: The model is a regression, or has other outputs.
         """
         return self._run(self._asking.predict_proba(data, options))
 

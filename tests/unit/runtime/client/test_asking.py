@@ -52,7 +52,7 @@ class Server:
         if status != 200:
             return httpx.Response(status, json={"error": "later"}, headers={"retry-after": after} if after else {})
         verb = request.url.path.rpartition(":")[2]
-        labels = [{"label": str(row)} for row in json.loads(request.content)["instances"]]
+        labels = [{"label": str(row), "probabilities": {}} for row in json.loads(request.content)["instances"]]
         return httpx.Response(200, json=self._said or {MEMBERS[verb]: labels})
 
 
@@ -135,3 +135,13 @@ def test_pandas_is_needed_for_frames_alone(monkeypatch: pytest.MonkeyPatch) -> N
         Server().client().predict(frame)
     monkeypatch.undo()
     assert Server().client().predict(frame).to_dict() == {7: "{'x': 1}"}
+
+
+@pytest.mark.parametrize("outputs", [{"same": [1.0], "less": [-1.0]}, {"label": [1], "embedding": [0.5]}, [0.5, 1.0]])
+def test_outputs_of_other_names_are_what_the_server_answers(outputs: Any) -> None:
+    server = Server(said={"predictions": [outputs, outputs]})
+    assert server.client().predict([[1], [2]]) == [outputs, outputs]
+    frame = pandas.DataFrame({"a": [1, 2]}, index=["x", "y"])
+    assert server.client().predict(frame).to_dict() == {"x": outputs, "y": outputs}
+    with pytest.raises(ValueError, match="does not answer with probabilities; call predict"):
+        server.client().predict_proba([[1], [2]])
