@@ -15,6 +15,8 @@ from modelservice.modalities.tensors import BOOL, BYTES, Tensor, describe, liste
 
 MATRIX_NAME: Final = "features"
 _MATRIX_RANK = 2
+_OF_A_COLUMN: Final = ((), (1,))
+"""Shapes of a row of a tensor that is one column."""
 _ROW_TYPES = {list, dict}
 
 
@@ -73,13 +75,8 @@ class RequestReader:
 
     def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         """One tensor for each column, or, if all columns are numeric, one matrix [rows, columns]."""
-        lone = tensors[0] if len(tensors) == 1 else None
-        if (
-            lone is not None
-            and self._numeric
-            and (len(lone.shape) == _MATRIX_RANK or self._spelled.known_as(lone.name) not in self._known)
-        ):
-            return self._matrix(lone)
+        if self._numeric and len(tensors) == 1 and not self._is_column(tensors[0]):
+            return self._matrix(tensors[0])
         columns: dict[str, list[Any]] = {}
         unknown = 0
         for index, tensor in enumerate(tensors):
@@ -130,6 +127,9 @@ class RequestReader:
         lists = (values.tolist() if isinstance(values, np.ndarray) else values for values in picked)
         return list(zip(*lists, strict=True))
 
+    def _is_column(self, tensor: Tensor) -> bool:
+        return self._spelled.known_as(tensor.name) in self._known and tensor.shape[1:] in _OF_A_COLUMN
+
     def _matrix(self, tensor: Tensor) -> Rows:
         width = len(self._names)
         if tensor.datatype == BYTES:
@@ -157,7 +157,7 @@ class RequestReader:
             expected = "a number type such as FP64" if kind is ColumnKind.NUMBER else BYTES
             message = f"{tensor.datatype}; the column is a {kind}: expected {expected}"
             raise InputError(message, tensor=index, part="datatype")
-        if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
+        if tensor.shape[1:] not in _OF_A_COLUMN:
             raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=index, part="shape")
 
     def _tolerated(

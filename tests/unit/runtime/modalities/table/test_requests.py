@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from modelservice.contract.signature import ColumnKind
-from modelservice.modalities.base import merge_rows
+from modelservice.modalities.base import Tolerance, merge_rows
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.encoder import TableEncoder
 from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
@@ -60,6 +60,15 @@ NUMERIC_FORMS: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("way", "given_rows"), NUMERIC_FORMS)
 def test_the_same_numbers_in_every_form_are_the_same_features(way: str, given_rows: Any) -> None:
     np.testing.assert_array_equal(NUMERIC.encode(getattr(NUMERIC, way)(given_rows)), [[1, 7.5], [2, 1]])
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+def test_a_lone_column_is_one_whatever_its_shape_is(shape: tuple[int, ...]) -> None:
+    tensor = Tensor("size", "FP64", shape, np.array([7.5, 1]))
+    rows = NUMERIC.from_tensors([tensor], Tolerance(missing=True))
+    np.testing.assert_array_equal(NUMERIC.encode(rows), NUMERIC.encode([[None, 7.5], [None, 1]]))
+    with pytest.raises(InputError, match="age is missing; expected age, size"):
+        NUMERIC.from_tensors([tensor])
 
 
 @pytest.mark.parametrize(
