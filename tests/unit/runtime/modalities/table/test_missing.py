@@ -142,6 +142,21 @@ def test_a_matrix_of_numbers_is_read_by_the_same_words() -> None:
         np.testing.assert_array_equal(encoder.encode(matrix), expected)
 
 
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+def test_a_number_that_means_missing_does_so_in_any_datatype(datatype: str) -> None:
+    """The float32 of -99.9 is another number, and no float16 holds 1e6: an infinite one is none of the words."""
+    words = ["-99.9", "1e6"]
+    encoder = encoder_of(learn(words, a=number, b=lambda n: str(-n), y=label))
+    rows = np.array([[1, -99.9], [-99.9, 2]], dtype=NUMERIC[datatype])
+    expected = encoder.encode([[1, None], [None, 2]])
+    matrix = Tensor("any", datatype, rows.shape, rows.reshape(-1))
+    np.testing.assert_array_equal(encoder.encode(encoder.from_tensors([matrix])), expected)
+    columns = [Tensor(name, datatype, (2,), rows[:, place]) for place, name in enumerate("ab")]
+    np.testing.assert_array_equal(encoder.encode(encoder.from_tensors(columns)), expected)
+    with pytest.raises(InputError):
+        encoder.encode(np.full((1, 2), np.inf, NUMERIC[datatype]))
+
+
 def test_a_word_that_is_not_listed_is_refused_in_requests_as_in_files() -> None:
     encoder = encoder_of(learn(["?"], a=number, t=letter, y=label))
     with pytest.raises(ValueError, match=r"\[0\]\.a: 'NA' is not a number"):
