@@ -201,7 +201,9 @@ def blanked(rows: Rows, missing: Missing) -> Rows:
     if not missing.anywhere:
         return rows
     if isinstance(rows, np.ndarray) and rows.dtype.kind == "f":
-        return np.where(np.isin(rows, missing.floats), np.nan, rows) if missing.floats else rows
+        with np.errstate(over="ignore"):
+            words = np.array(missing.floats, dtype=np.float64).astype(rows.dtype)
+        return np.where(np.isin(rows, words[np.isfinite(words)]), np.nan, rows) if words.size else rows
     return [_blanked(row, missing) for row in (rows.tolist() if isinstance(rows, np.ndarray) else rows)]
 
 
