@@ -41,7 +41,6 @@ _EXAMPLE_OFF = 0.01
 _NOISE = 1e-12
 _DIGITS = 17
 """That tell every float64 from all others."""
-FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -226,11 +225,13 @@ class NumbersEncoder(NamedTuple):
         missing = np.isnan(numbers)
         filled = np.where(missing, self.linear.fill, numbers)
         scaled = scale(filled, self.linear.mean, 1.0 / self.linear.std)
-        if not (extent := extent_of(scaled)) < FLOAT32_MAX:
+        if not (extent := extent_of(scaled)) <= self.linear.largest:
             row = int(np.argmax(np.abs(scaled)))
             if np.isnan(filled[row]):
                 raise InputError("is missing, and the model takes no missing values", row=row, column=self.name)
-            raise InputError(f"{float(filled[row])!r} is too far from the training data", row=row, column=self.name)
+            most = self.linear.largest
+            why = "too far from the training data" if self.linear.measured else f"not a number from {-most:g} to {most:g}"
+            raise InputError(f"{float(filled[row])!r} is {why}", row=row, column=self.name)
         target[:, 0] = scaled.astype(np.float32)
         if self.linear.indicator:
             target[:, 1] = missing
