@@ -36,8 +36,9 @@ and of 101 rows or fewer none is (Samuelson's)."""
 MAX_NUMBER = 1e100
 """Beyond it squares overflow."""
 _EXAMPLE_DIGITS = 4
-_EXAMPLE_OFF = 0.01
-"""What an example may be off, in the range of the middle half of the numbers."""
+_FILL_DIGITS = 6
+_OFF = 0.01
+"""What a number that is told of a column may be off, in the spread of the column."""
 _NOISE = 1e-12
 _DIGITS = 17
 """That tell every float64 from all others."""
@@ -105,7 +106,7 @@ class Numbers(ABC):
         if not present.size:
             return 0.0
         low, median, high = np.quantile(present, (0.25, 0.5, 0.75)).tolist()
-        close = _EXAMPLE_OFF * (high - low)
+        close = _OFF * (high - low)
         return next(one for one in _rounded(median, digits=_EXAMPLE_DIGITS) if abs(one - median) <= close)
 
     def variable(self) -> Variable:
@@ -204,7 +205,10 @@ def told_number(linear: Linear, threshold: float, *, value: float, said: float |
     # What is nearer to the number than any decimal: float32 tells no other number from this one.
     bound = next(found, number if left else math.nextafter(number, -math.inf))
     condition = f"{side(value, threshold)} {number_text(bound)}"
-    return f"is missing, and counts as {linear.fill:.6g} {condition}" if missing else condition
+    if not missing:
+        return condition
+    fills = (one for one in _rounded(number, digits=_FILL_DIGITS) if abs(one - number) <= _OFF * linear.std)
+    return f"is missing, and counts as {number_text(next(one for one in fills if (one <= bound) == left))} {condition}"
 
 
 def _rounded(number: float, *, digits: int = 1) -> Iterator[float]:
