@@ -170,7 +170,9 @@ def _check_answer(packed: Packed, readied: Readied) -> None:
     try:
         raw = predictor.run(predictor.encode(encoder.from_instances([encoder.example()] * 2)))
     except InputError as error:
-        raise PackError(f"the model does not take its example: {error}: give another one, with columns or inputs") from None
+        raise PackError(
+            f"the model does not take its example: {error}: give another one, with columns or inputs"
+        ) from None
     if not np.isfinite(raw).all():
         raise PackError(
             "the model answers its example with a value that is not finite: give an example that it can answer, with"

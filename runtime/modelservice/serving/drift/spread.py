@@ -50,9 +50,9 @@ class NumberSpread:
         self._found[-1] += missing.sum()
 
     def _bins(self, numbers: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Edges are numbers of training, and so may be what a client rounded to float32: it is compared with such edges.
+        """What float32 holds may be a number of training that a client rounded: edges are rounded for it, too.
 
-        Rounding keeps the order, so a number is on the side of an edge that it was on, unless float32 made both equal.
+        Edges are numbers of training, too, and rounding keeps their order, though it may make two of them equal.
         """
         rounded = _rounded(numbers)
         bins = np.searchsorted(self._edges, numbers), np.searchsorted(self._rounded_edges, rounded)

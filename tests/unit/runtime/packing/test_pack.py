@@ -163,7 +163,10 @@ def test_inputs_that_are_numbers_of_their_own_are_columns(tmp_path: Path) -> Non
 
 
 def test_what_the_datatype_of_a_column_does_not_hold_is_refused(tmp_path: Path) -> None:
-    nodes = [helper.make_node("Cast", ["half"], ["h"], to=TensorProto.FLOAT), helper.make_node("Add", ["h", "x"], ["y"])]
+    nodes = [
+        helper.make_node("Cast", ["half"], ["h"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["h", "x"], ["y"]),
+    ]
     made = model(
         nodes,
         inputs=[value("half", ["n", 1], TensorProto.FLOAT16), value("x", ["n", 1])],

@@ -234,7 +234,9 @@ class NumbersEncoder(NamedTuple):
             if np.isnan(filled[row]):
                 raise InputError("is missing, and the model takes no missing values", row=row, column=self.name)
             most = self.linear.largest
-            why = "too far from the training data" if self.linear.measured else f"not a number from {-most:g} to {most:g}"
+            why = (
+                "too far from the training data" if self.linear.measured else f"not a number from {-most:g} to {most:g}"
+            )
             raise InputError(f"{float(filled[row])!r} is {why}", row=row, column=self.name)
         target[:, 0] = scaled.astype(np.float32)
         if self.linear.indicator:

@@ -44,9 +44,7 @@ FOREST: dict[str, Any] = {"randomForest": {"trees": 12}}
 BOOSTING: dict[str, Any] = {"gradientBoosting": {"rounds": 15}}
 
 
-def explainer(
-    content: bytes, *, width: int, labels: tuple[str, ...], task: ServedTask | None = None
-) -> TreePaths:
+def explainer(content: bytes, *, width: int, labels: tuple[str, ...], task: ServedTask | None = None) -> TreePaths:
     """A model of columns x0, x1, ... that are standardised already."""
     columns = tuple(NumericPreprocessing(name=f"x{place}", mean=0, std=1, fill=0, example=0) for place in range(width))
     encoder = TableEncoder(TablePreprocessing(columns=columns))
