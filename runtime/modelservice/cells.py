@@ -19,6 +19,8 @@ NUMBER_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NUMBER = re.compile(NUMBER_PATTERN, re.ASCII)
 _CODE = re.compile(r"[+-]?0[0-9]", re.ASCII)
 _SHOWN = 40
+_WHOLE_FLOAT32 = 2**23
+"""From here on all numbers of float32 are whole."""
 _NOT_THERE = frozenset({"NaT", "NaN"})
 """How numpy and pandas write a missing date, and Python a decimal that is none."""
 
@@ -29,7 +31,8 @@ class Missing:
 
     Attributes:
         among_numbers: words that mean it where the rest of a column are numbers.
-        anywhere: words that mean it in every column. One that is a number means every cell of that value.
+        anywhere: words that mean it in every column. One that is a number means every cell of that value, and of a
+            fraction also of what float32 makes of it, which nobody else writes.
     """
 
     among_numbers: frozenset[str] = MISSING_WORDS
@@ -44,11 +47,13 @@ class Missing:
 
     @cached_property
     def _numbers(self) -> frozenset[Decimal]:
-        return frozenset(number for word in self.anywhere if (number := _exact(word)) is not None)
+        exact = [number for word in self.anywhere if (number := _exact(word)) is not None]
+        rounded = (float(np.float32(number)) for number in exact if abs(number) < _WHOLE_FLOAT32)
+        return frozenset(exact) | {Decimal(repr(number)) for number in rounded if not number.is_integer()}
 
     @cached_property
     def floats(self) -> tuple[float, ...]:
-        """The words that are numbers."""
+        """Numbers that mean it."""
         return tuple(map(float, self._numbers))
 
     def means(self, text: str) -> bool:

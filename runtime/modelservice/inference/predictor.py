@@ -238,7 +238,7 @@ class Predictor:
 
         Args:
             frame: see ``predict``.
-            label: the class whose probability is explained; None for the most probable one of each row.
+            label: the class whose probability is explained; None for the one that each row is answered with.
             method: of columns ``Shapley``, the default, and of decision trees, forests and boosting ``TreePaths``; of
                 images ``Occlusion``, the default, and where torch computes (``engine=load_torch_engine`` of ``load``)
                 ``IntegratedGradients`` or ``SmoothGrad`` for a ``label``.

@@ -70,7 +70,11 @@ def _inputs(source: OnnxSource, settings: PackSettings) -> tuple[str, Document]:
     if columns is None and len(source.inputs) > 1 and all(one.is_float and one.size == 1 for one in source.inputs):
         columns = tuple(PackedColumn(name=one.name, example=float(one.example.item())) for one in source.inputs)
     if columns is not None:
-        plain = tuple(PlainPreprocessing(kind="Plain", name=one.name, example=one.example) for one in columns)
+        datatypes = (one.datatype for one in source.inputs for _ in range(one.size))
+        plain = tuple(
+            PlainPreprocessing(name=one.name, example=one.example, datatype="FP16" if datatype == "FP16" else "FP32")
+            for one, datatype in zip(columns, datatypes, strict=True)
+        )
         return TABLE, TablePreprocessing(columns=plain)
     tensors = (
         TensorInput(name=one.name, datatype=one.datatype, shape=one.shape, example=_stored(one))

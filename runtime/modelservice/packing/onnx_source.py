@@ -68,7 +68,8 @@ class SourceInput:
     def batch(self, rows: int) -> NDArray[Any]:
         """The example so many times, as the file takes it."""
         shape = (rows,) if self.rank == 1 else (rows, *self.shape)
-        return np.broadcast_to(self.example, (rows, *self.shape)).reshape(shape).astype(DATATYPES[self.kind][1])
+        with np.errstate(over="ignore"):  # refused later, by who knows which values the datatype has
+            return np.broadcast_to(self.example, (rows, *self.shape)).reshape(shape).astype(DATATYPES[self.kind][1])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -24,6 +24,7 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.encoders import build_encoder
+from modelservice.modalities.errors import InputError
 from modelservice.packing.errors import PackError
 from modelservice.packing.readied import Readied
 from modelservice.packing.settings import PackSettings
@@ -166,7 +167,12 @@ def _check_answer(packed: Packed, readied: Readied) -> None:
     except ArtifactError as error:
         raise PackError(str(error)) from None
     encoder = predictor.encoder
-    raw = predictor.run(predictor.encode(encoder.from_instances([encoder.example()] * 2)))
+    try:
+        raw = predictor.run(predictor.encode(encoder.from_instances([encoder.example()] * 2)))
+    except InputError as error:
+        raise PackError(
+            f"the model does not take its example: {error}: give another one, with columns or inputs"
+        ) from None
     if not np.isfinite(raw).all():
         raise PackError(
             "the model answers its example with a value that is not finite: give an example that it can answer, with"

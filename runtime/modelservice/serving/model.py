@@ -179,7 +179,7 @@ class Slopes:
 
 
 class Paths:
-    """A ``Compute`` of the paths of rows through the trees of a model, of one label or of the most probable one."""
+    """A ``Compute`` of the paths of rows through the trees of a model, of one label or of each row's answer."""
 
     def __init__(self, encoder: Encoder, paths: TreePaths, label: int | None) -> None:
         self._encoder, self._paths, self._label = encoder, paths, label

@@ -165,6 +165,9 @@ class ServedTask(Protocol):
     def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:
         """The signature's outputs."""
 
+    def decide(self, raw: Array) -> NDArray[np.int64]:
+        """Which of the numbers [rows, width] is the answer to each row, int64 [rows]; of labels their codes."""
+
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
         """Outputs by the names of ``outputs``: lists of texts or numpy arrays, in the order of the rows."""
 

@@ -108,6 +108,10 @@ class Regression:
         low, high = r2_drop_interval(*errors, values, weights) or (-1.0, 1.0)
         return Drop(r2_score(errors[0], values, weights) - r2_score(errors[1], values, weights), low, high)
 
+    def decide(self, raw: Array) -> NDArray[np.int64]:
+        """The only one."""
+        return np.zeros(len(raw), dtype=np.int64)
+
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002 - the seam's signature
         """``value``: float32 [rows]."""
         return {VALUE: raw[:, 0]}

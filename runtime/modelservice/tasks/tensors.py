@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.signature import Output
 from modelservice.tasks.base import Array
@@ -33,6 +36,10 @@ class Tensors:
     def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:  # noqa: ARG002 - the seam's signature
         """Those that the signature said."""
         return self.said
+
+    def decide(self, raw: Array) -> NDArray[np.int64]:
+        """The first one; of several none is the answer."""
+        return np.zeros(len(raw), dtype=np.int64)
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002 - the seam's signature
         """Each output as float32 [rows, *shape]."""

@@ -12,6 +12,7 @@ from modelservice.inference.explaining.plans import Plan, plan, plan_occlusion
 from modelservice.modalities.base import Rows, merge_rows
 from modelservice.modalities.parts import Parts
 from modelservice.modalities.tensor.encoder import NAME as TENSOR
+from modelservice.tasks import served_task_of
 from modelservice.tasks.base import Array
 
 EVALUATIONS: Final = 1024
@@ -74,14 +75,14 @@ class Question:
         Args:
             raw: what the model said, [size, width].
             signature: of the model.
-            label: number of the label whose probability is explained; None for the most probable one of each row.
+            label: number of the label whose probability is explained; None for the one that each row is answered with.
         """
-        output = explained_output(signature.outputs)
+        output, task = explained_output(signature.outputs), served_task_of(signature)
         found = []
         for parts, one, end in zip(self._rows, self._plans, self._ends, strict=True):
-            values = raw[end - one.size : end].astype(np.float64)
-            chosen = int(values[one.whole].argmax()) if label is None else label
-            said = values[:, chosen]
+            answers = raw[end - one.size : end]
+            chosen = int(task.decide(answers[one.whole, np.newaxis])[0]) if label is None else label
+            said = answers[:, chosen].astype(np.float64)
             found.append(
                 {
                     "output": output,

@@ -19,6 +19,7 @@ from modelservice.inference.explaining.tree_walk import Output, add_up, walk
 from modelservice.inference.onnx_engine import open_session
 from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.modalities.parts import Conditions
+from modelservice.tasks import served_task_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -46,7 +47,7 @@ class TreePaths:
         assert isinstance(encoder, Conditions)  # noqa: S101 - else the method is not known
         assert isinstance(engine, FileEngine)  # noqa: S101
         self._conditions, self._engine, self._signature = encoder, engine, signature
-        self._encoder = encoder
+        self._encoder, self._decide = encoder, served_task_of(signature).decide
         self._names = [given.name for given in signature.inputs]
         self._expected = lru_cache(maxsize=_KEPT)(self._expected_of)
 
@@ -71,7 +72,7 @@ class TreePaths:
 
         Args:
             features: the rows, float32 [rows, width].
-            label: which one is explained, None for the most probable one of each row.
+            label: which one is explained, None for the one that each row is answered with.
 
         Returns:
             float64 [rows, ...], for ``explanations``.
@@ -81,8 +82,9 @@ class TreePaths:
             UnlikeAnswerError: the model's answers are not those of the trees.
         """
         trees, columns = self._trees, len(self._names)
-        raw = np.asarray(self._engine.run(features), np.float64)
-        labels = raw.argmax(axis=1) if label is None else np.full(len(raw), label)
+        answers = self._engine.run(features)
+        labels = self._decide(answers) if label is None else np.full(len(answers), label)
+        raw = answers.astype(np.float64)
         found = np.zeros((len(raw), _FACTS + columns + 1))
         found[:, 0], found[:, 1] = raw[np.arange(len(raw)), labels], labels
         step = max(1, _AT_ONCE // len(trees.roots))

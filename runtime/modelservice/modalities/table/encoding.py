@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from modelservice.cells import Missing
 from modelservice.modalities.base import Features, Measure, Rows
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.table.kinds.numbers import FAR, FLOAT32_MAX, as_floats, extent_of, scale
+from modelservice.modalities.table.kinds.numbers import FAR, as_floats, extent_of, scale
 from modelservice.modalities.table.names import Names
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 
@@ -55,6 +55,7 @@ class RowEncoder:
         self._scale = np.array([1.0 / one.std for one in linear])
         self._fill = np.array([one.fill for one in linear])
         self._limits = np.array([FAR if one.measured else np.inf for one in linear])
+        self._largest = min((one.largest for one in linear), default=0.0)
         self._flagged = [at for at, one in enumerate(linear) if one.indicator]
         starts = np.cumsum([0, *(1 + one.indicator for one in linear)])
         self._at, self._flags = starts[:-1], starts[1:][self._flagged] - 1
@@ -127,12 +128,12 @@ class RowEncoder:
         if self._used is not None:
             values = values[:, self._used]
         scaled = scale(values, self._mean, self._scale)
-        if not (extent := extent_of(scaled)) < FLOAT32_MAX:
+        if not (extent := extent_of(scaled)) <= self._largest:
             if np.isinf(values).any():
                 raise ValueError("infinite")
             scaled = scale(np.where(np.isnan(values), self._fill, values), self._mean, self._scale)
-            if not (extent := extent_of(scaled)) < FLOAT32_MAX:
-                raise OverflowError("beyond float32")
+            if not (extent := extent_of(scaled)) <= self._largest:
+                raise OverflowError("perhaps too large for its column")
         far = self._count_far(scaled) if extent > FAR else {}
         if not self._flagged:
             return Encoded(scaled.astype(np.float32), far)
@@ -201,7 +202,9 @@ def blanked(rows: Rows, missing: Missing) -> Rows:
     if not missing.anywhere:
         return rows
     if isinstance(rows, np.ndarray) and rows.dtype.kind == "f":
-        return np.where(np.isin(rows, missing.floats), np.nan, rows) if missing.floats else rows
+        with np.errstate(over="ignore"):
+            words = np.array(missing.floats, dtype=np.float64).astype(rows.dtype)
+        return np.where(np.isin(rows, words[np.isfinite(words)]), np.nan, rows) if words.size else rows
     return [_blanked(row, missing) for row in (rows.tolist() if isinstance(rows, np.ndarray) else rows)]
 
 

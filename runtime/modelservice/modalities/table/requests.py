@@ -14,6 +14,8 @@ from modelservice.modalities.table.names import Names
 from modelservice.modalities.tensors import BOOL, BYTES, Tensor, describe, listed, texts
 
 MATRIX_NAME: Final = "features"
+_NUMBERS: Final = "FP64"
+"""What numbers are asked for in: training reads them so, and float32 does not hold a time in seconds."""
 _MATRIX_RANK = 2
 _OF_A_COLUMN: Final = ((), (1,))
 """Shapes of a row of a tensor that is one column."""
@@ -95,7 +97,7 @@ class RequestReader:
         if self._numeric:
             columns = {"columns": list(self._names)}
             shape = [-1, len(self._names)]
-            return [{"name": MATRIX_NAME, "datatype": "FP32", "shape": shape, "parameters": columns}]
+            return [{"name": MATRIX_NAME, "datatype": _NUMBERS, "shape": shape, "parameters": columns}]
         return [
             {"name": name, "datatype": self._datatype(name, kind), "shape": [-1]} for name, kind in self._kinds.items()
         ]
@@ -103,7 +105,7 @@ class RequestReader:
     def _datatype(self, name: str, kind: ColumnKind) -> str:
         if name in self._booleans:
             return BOOL
-        return "FP64" if kind is ColumnKind.NUMBER else BYTES
+        return _NUMBERS if kind is ColumnKind.NUMBER else BYTES
 
     def from_frame(self, frame: Any) -> Rows:
         """Rows of a frame, which may have further columns (the target for one), or of a list of rows, or a matrix."""
@@ -133,7 +135,7 @@ class RequestReader:
     def _matrix(self, tensor: Tensor) -> Rows:
         width = len(self._names)
         if tensor.datatype == BYTES:
-            message = "BYTES; all columns are numeric: expected a number type such as FP32"
+            message = f"BYTES; all columns are numeric: expected a number type such as {_NUMBERS}"
             raise InputError(message, tensor=0, part="datatype")
         if len(tensor.shape) != _MATRIX_RANK or tensor.shape[1] != width:
             expected = f"[rows, {width}] for {listed(self._names)}"
@@ -154,7 +156,7 @@ class RequestReader:
             and name not in self._either
             and (tensor.datatype == BYTES) != (kind is ColumnKind.CATEGORY)
         ):
-            expected = "a number type such as FP64" if kind is ColumnKind.NUMBER else BYTES
+            expected = f"a number type such as {_NUMBERS}" if kind is ColumnKind.NUMBER else BYTES
             message = f"{tensor.datatype}; the column is a {kind}: expected {expected}"
             raise InputError(message, tensor=index, part="datatype")
         if tensor.shape[1:] not in _OF_A_COLUMN:

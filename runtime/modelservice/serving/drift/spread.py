@@ -37,6 +37,7 @@ class NumberSpread:
     def __init__(self, histogram: NumberHistogram) -> None:
         self.names = (*_between(histogram.edges), _MISSING)
         self._edges = np.array(histogram.edges)
+        self._rounded_edges = _rounded(self._edges)
         self.expected = np.array([*histogram.counts, histogram.missing], dtype=np.float64)
         self._found = np.zeros_like(self.expected)
         self._starts = [*_starts(histogram.counts), len(histogram.counts)]
@@ -45,9 +46,17 @@ class NumberSpread:
         """Count some values: what ``Measure`` gives."""
         numbers = np.asarray(values, dtype=np.float64)
         missing = np.isnan(numbers)
-        bins = np.searchsorted(self._edges, numbers[~missing], side="left")
-        self._found[:-1] += np.bincount(bins, minlength=len(self._found) - 1)
+        self._found[:-1] += np.bincount(self._bins(numbers[~missing]), minlength=len(self._found) - 1)
         self._found[-1] += missing.sum()
+
+    def _bins(self, numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+        """What float32 holds may be a number of training that a client rounded: edges are rounded for it, too.
+
+        Edges are numbers of training, too, and rounding keeps their order, though it may make two of them equal.
+        """
+        rounded = _rounded(numbers)
+        bins = np.searchsorted(self._edges, numbers), np.searchsorted(self._rounded_edges, rounded)
+        return np.where(rounded == numbers, bins[1], bins[0])
 
     def take(self) -> Window:
         """What was counted; counting begins anew."""
@@ -85,6 +94,12 @@ class TextSpread:
         """What was counted; counting begins anew."""
         found, self._found = self._found, np.zeros_like(self._found)
         return Window(found, {"psi": stability_index(self.expected, found)})
+
+
+@np.errstate(over="ignore")
+def _rounded(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What float32 makes of them; what is too large becomes infinite."""
+    return numbers.astype(np.float32)
 
 
 def _between(edges: Sequence[float]) -> Iterator[str]:

@@ -120,7 +120,7 @@ def explain_request(signature: Signature, tolerance: Tolerance = STRICT, methods
     predict = predict_request(signature, tolerance)
     said = ("instances", "inputs", "signature_name", "unknown_columns", "missing_columns", "timeout")
     labels, images = list(signature.labels), takes_pictures(signature)
-    label = {"label": {"enum": labels, "description": "Explain its probability. Default: the most probable one."}}
+    label = {"label": {"enum": labels, "description": "Explain its probability. Default: the one that is answered."}}
     return {
         **predict,
         "properties": {

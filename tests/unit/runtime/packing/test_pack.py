@@ -162,6 +162,26 @@ def test_inputs_that_are_numbers_of_their_own_are_columns(tmp_path: Path) -> Non
     assert predictor.predict([{"height": 1.5, "age": 40}]) == [41.5]
 
 
+def test_what_the_datatype_of_a_column_does_not_hold_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["half"], ["h"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["h", "x"], ["y"]),
+    ]
+    made = model(
+        nodes,
+        inputs=[value("half", ["n", 1], TensorProto.FLOAT16), value("x", ["n", 1])],
+        outputs=[value("y", ["n", 1])],
+    )
+    predictor = served(saved(tmp_path, made))
+    assert predictor.predict([[65504, 0], [-65504, 1e6]]) == [65504, 934496]
+    with pytest.raises(InputError, match=r"^\[1\]\.half: 70000\.0 is not a number from -65504 to 65504$"):
+        predictor.predict([[1, 2], [70000, 2]])
+    with pytest.raises(InputError, match=r"x: 1e\+39 is not a number from -3\.40282e\+38 to 3\.40282e\+38$"):
+        predictor.predict([[1, 1e39]])
+    with pytest.raises(PackError, match=r"does not take its example: \[0\]\.half: 70000\.0 is not .*: give another"):
+        packed(tmp_path / "some-model.onnx", columns=[{"name": "half", "example": 70000}, {"name": "x"}])
+
+
 @pytest.mark.parametrize(("labels", "given", "expected"), [(THREE, 3, [0.2, 0.3, 0.5]), (["n", "y"], 1, [0.25, 0.75])])
 def test_logits_become_probabilities(tmp_path: Path, labels: list[str], given: int, expected: list[float]) -> None:
     node = helper.make_node("Identity", ["x"], ["y"])

@@ -58,6 +58,20 @@ def test_numbers_lie_in_the_bins_in_which_training_counted_them() -> None:
     assert moved["psi"] > 1
 
 
+TENTHS = np.arange(1, 26) / 10
+SECONDS = 1_712_345_678.0 + np.arange(25)
+"""Times, of which float32 has steps of 128 s."""
+
+
+@pytest.mark.parametrize(("trained", "sent"), [(TENTHS, TENTHS), (TENTHS, TENTHS.astype("f4")), (SECONDS, SECONDS)])
+def test_numbers_lie_in_their_bins_also_where_float32_has_rounded_them(trained: Any, sent: Any) -> None:
+    """Edges are values of training, and the float32 of such a value lies beside it, on either side."""
+    spread = NumberSpread(NumberHistogram(name="x", edges=tuple(trained[[3, 7, 12, 17]]), counts=(4, 4, 5, 5, 7)))
+    for given in (sent, sent.tolist()):
+        spread.add(given)
+        assert spread.take().found.tolist() == [4, 4, 5, 5, 7, 0]
+
+
 def test_bins_of_few_training_values_are_taken_together() -> None:
     histogram = NumberHistogram(name="x", edges=(1.0, 2.0, 3.0, 4.0), counts=(5, 15, 19, 2, 18))
     spread = NumberSpread(histogram)

@@ -132,8 +132,11 @@ class Sign:
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         return BINARY.drop(before, after, values, weights)
 
+    def decide(self, raw: Array) -> NDArray[np.int64]:
+        return (raw[:, 1] > 0.5).astype(np.int64)
+
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
-        return {"sign": [labels[int(p > 0.5)] for p in raw[:, 1]]}
+        return {"sign": [labels[code] for code in self.decide(raw)]}
 
 
 def test_a_further_task_is_one_line_in_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:

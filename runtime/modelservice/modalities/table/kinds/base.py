@@ -26,6 +26,8 @@ from modelservice.modalities.table.written import Cells, Place
 FEWEST_ROWS = 3
 """Training rows from which a number of its own is learned: for a category, or that a value is missing."""
 
+FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+
 Values = Sequence[Any] | NDArray[Any]
 """The cells of one column, in rows of a request or of a table that was read."""
 
@@ -48,7 +50,7 @@ class Linear(NamedTuple):
     """One number for each cell, z = (x - mean) / std, where a missing x is ``fill``, and NaN means that none may be.
 
     With an ``indicator``, a second one is 1 where x is missing and 0 elsewhere. ``measured``: whether mean and
-    deviation are those of training, so that it can be said what is far from it.
+    deviation are those of training, so that it can be said what is far from it. ``largest``: how far z may be from 0.
     """
 
     mean: float
@@ -56,6 +58,7 @@ class Linear(NamedTuple):
     fill: float
     indicator: bool = False
     measured: bool = True
+    largest: float = FLOAT32_MAX
 
 
 class ColumnEncoder(Protocol):

@@ -36,10 +36,12 @@ and of 101 rows or fewer none is (Samuelson's)."""
 MAX_NUMBER = 1e100
 """Beyond it squares overflow."""
 _EXAMPLE_DIGITS = 4
+_FILL_DIGITS = 6
+_OFF = 0.01
+"""What a number that is told of a column may be off, in the spread of the column."""
 _NOISE = 1e-12
 _DIGITS = 17
 """That tell every float64 from all others."""
-FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,9 +101,13 @@ class Numbers(ABC):
         return (number_token(value) for value in self.values[rows].tolist())
 
     def example(self) -> float:
-        """The median to four digits, 0 of none."""
+        """The median to four digits, or to as many as tell it from others of the column; 0 of none."""
         present = self._present
-        return float(f"{np.median(present):.{_EXAMPLE_DIGITS}g}") if present.size else 0.0
+        if not present.size:
+            return 0.0
+        low, median, high = np.quantile(present, (0.25, 0.5, 0.75)).tolist()
+        close = _OFF * (high - low)
+        return next(one for one in _rounded(median, digits=_EXAMPLE_DIGITS) if abs(one - median) <= close)
 
     def variable(self) -> Variable:
         """The numbers."""
@@ -191,14 +197,23 @@ def told_number(linear: Linear, threshold: float, *, value: float, said: float |
     number, left = (linear.fill if missing else float(said or 0)), value <= threshold
     exact = threshold * linear.std + linear.mean
     close = ULPS * max(abs(threshold), SMALL if linear.measured else 0.0) + 4 * math.ulp(exact) / linear.std
-    near = (float(f"{exact:.{digits}g}") for digits in range(1, _DIGITS + 1))
     found = (
-        one for one in near if abs((one - linear.mean) / linear.std - threshold) <= close and (number <= one) == left
+        one
+        for one in _rounded(exact)
+        if abs((one - linear.mean) / linear.std - threshold) <= close and (number <= one) == left
     )
     # What is nearer to the number than any decimal: float32 tells no other number from this one.
     bound = next(found, number if left else math.nextafter(number, -math.inf))
     condition = f"{side(value, threshold)} {number_text(bound)}"
-    return f"is missing, and counts as {linear.fill:.6g} {condition}" if missing else condition
+    if not missing:
+        return condition
+    fills = (one for one in _rounded(number, digits=_FILL_DIGITS) if abs(one - number) <= _OFF * linear.std)
+    return f"is missing, and counts as {number_text(next(one for one in fills if (one <= bound) == left))} {condition}"
+
+
+def _rounded(number: float, *, digits: int = 1) -> Iterator[float]:
+    """A number to so many digits, and to ever more, until it is itself."""
+    return (float(f"{number:.{count}g}") for count in range(digits, _DIGITS + 1))
 
 
 class NumbersEncoder(NamedTuple):
@@ -214,11 +229,15 @@ class NumbersEncoder(NamedTuple):
         missing = np.isnan(numbers)
         filled = np.where(missing, self.linear.fill, numbers)
         scaled = scale(filled, self.linear.mean, 1.0 / self.linear.std)
-        if not (extent := extent_of(scaled)) < FLOAT32_MAX:
+        if not (extent := extent_of(scaled)) <= self.linear.largest:
             row = int(np.argmax(np.abs(scaled)))
             if np.isnan(filled[row]):
                 raise InputError("is missing, and the model takes no missing values", row=row, column=self.name)
-            raise InputError(f"{float(filled[row])!r} is too far from the training data", row=row, column=self.name)
+            most = self.linear.largest
+            why = (
+                "too far from the training data" if self.linear.measured else f"not a number from {-most:g} to {most:g}"
+            )
+            raise InputError(f"{float(filled[row])!r} is {why}", row=row, column=self.name)
         target[:, 0] = scaled.astype(np.float32)
         if self.linear.indicator:
             target[:, 1] = missing

@@ -3,7 +3,8 @@
 from functools import partial
 from typing import Final, Literal
 
-from pydantic import FiniteFloat
+import numpy as np
+from pydantic import Field, FiniteFloat
 
 from modelservice.cells import as_number
 from modelservice.contract.signature import ColumnKind, InputColumn
@@ -11,12 +12,14 @@ from modelservice.modalities.table.kinds.base import ColumnEncoder, ColumnPrepro
 from modelservice.modalities.table.kinds.numbers import NumbersEncoder, told_number
 
 _AS_IT_IS: Final = Linear(0.0, 1.0, float("nan"), measured=False)
+_FLOAT16_MAX: Final = float(np.finfo(np.float16).max)
 
 
 class PlainPreprocessing(ColumnPreprocessing):
-    """A number that is not scaled and may not be missing."""
+    """A number that is not scaled and may not be missing; the model takes it as ``datatype``."""
 
     kind: Literal["Plain"] = "Plain"
+    datatype: Literal["FP32", "FP16"] = Field(default="FP32", exclude_if=lambda said: said == "FP32")
     example: FiniteFloat
 
     @property
@@ -35,7 +38,8 @@ class PlainPreprocessing(ColumnPreprocessing):
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """Texts in requests are read as those of a file."""
-        return NumbersEncoder(self.name, _AS_IT_IS, partial(as_number, words=words))
+        linear = _AS_IT_IS._replace(largest=_FLOAT16_MAX) if self.datatype == "FP16" else _AS_IT_IS
+        return NumbersEncoder(self.name, linear, partial(as_number, words=words))
 
 
 PLAIN: Final = Kind(name="Plain", document=PlainPreprocessing, read=lambda _: None)

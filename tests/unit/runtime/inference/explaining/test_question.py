@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.unit.runtime.serving.fakes import LABELS, image_model, mixed_model, regression_model
+from tests.unit.runtime.serving.fakes import LABELS, image_model, mixed_model, numeric_model, regression_model
 
 from modelservice.inference.explaining.question import Question
 from modelservice.modalities.image.parts import ImageParts, draw
 from modelservice.modalities.parts import WHOLE_PARTS, PartOptions
 from modelservice.modalities.table.parts import TableParts
 from modelservice.modalities.text.parts import TextParts
+from modelservice.tasks.threshold import BinaryThreshold
 
 
 def masks(*rows: str) -> Any:
@@ -134,6 +135,17 @@ def test_a_bright_patch_of_a_sum_is_what_its_pixels_add() -> None:
 def test_a_label_may_be_chosen_by_each_row() -> None:
     _, found = explained(mixed_model(), [{"age": 9, "city (home)": "Basel"}, {"age": -9, "city (home)": "Basel"}])
     assert [one["label"] for one in found] == [LABELS[-1], LABELS[0]]
+
+
+def test_the_label_that_is_answered_is_explained_where_a_threshold_decides() -> None:
+    task, labels = BinaryThreshold(0.7), ("no", "yes")
+    model = numeric_model(labels)
+    told = {"task": task.name, "outputs": task.outputs(labels)}
+    model.signature = model.signature.model_copy(update=told)
+    _, found = explained(model, [[0.2, 0.3], [1, 0.5], [-3, 0]])
+    assert [one["label"] for one in found] == ["no", "yes", "no"]
+    assert found[0]["value"] == pytest.approx(1 - 1 / (1 + np.exp(-0.5)))
+    assert found[0]["contributions"]["petal_length"] > 0  # less than the example's, which adds to "no"
 
 
 def test_too_few_evaluations_are_said_with_how_many_are_needed() -> None:

@@ -36,17 +36,19 @@ from modelservice.modalities.table.encoder import TableEncoder
 from modelservice.modalities.table.kinds.number import NumericPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.tasks import task_named
+from modelservice.tasks.base import ServedTask
+from modelservice.tasks.threshold import BinaryThreshold
 
 TREE: dict[str, Any] = {"decisionTree": {}}
 FOREST: dict[str, Any] = {"randomForest": {"trees": 12}}
 BOOSTING: dict[str, Any] = {"gradientBoosting": {"rounds": 15}}
 
 
-def explainer(content: bytes, *, width: int, labels: tuple[str, ...]) -> TreePaths:
+def explainer(content: bytes, *, width: int, labels: tuple[str, ...], task: ServedTask | None = None) -> TreePaths:
     """A model of columns x0, x1, ... that are standardised already."""
     columns = tuple(NumericPreprocessing(name=f"x{place}", mean=0, std=1, fill=0, example=0) for place in range(width))
     encoder = TableEncoder(TablePreprocessing(columns=columns))
-    task = task_named({0: "Regression", 2: "Binary"}.get(len(labels), "Multiclass"))
+    task = task or task_named({0: "Regression", 2: "Binary"}.get(len(labels), "Multiclass"))
     signature = Signature(
         modality="Table", task=task.name, target="y", inputs=encoder.inputs, outputs=task.outputs(labels)
     )
@@ -103,6 +105,16 @@ def test_a_tree_is_told_as_scikit_learn_grows_it() -> None:
             assert sign == ("<=" if left else ">")
             assert float(bound) == pytest.approx(tree.tree_.threshold[at], abs=1e-6)
             assert step["cell"] == row[tree.tree_.feature[at]]
+
+
+def test_the_label_that_is_answered_is_explained_where_a_threshold_decides() -> None:
+    dataset, model = fitted("breast_cancer", "forest")
+    rows = np.asarray(dataset.test.features, np.float32)
+    paths = explainer(model.onnx, width=rows.shape[1], labels=dataset.labels, task=BinaryThreshold(0.95))
+    found = paths.explanations(paths.run(rows, None), rows.tolist())
+    probable = [one["answer"] if one["label"] == "1" else 1 - one["answer"] for one in found]
+    assert [one["label"] for one in found] == ["1" if probability >= 0.95 else "0" for probability in probable]
+    assert any(0.5 < probability < 0.9 for probability in probable)
 
 
 def test_a_tree_of_numbers_is_told_in_their_unit() -> None:

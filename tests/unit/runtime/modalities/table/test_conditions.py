@@ -46,6 +46,7 @@ def number(**changes: Any) -> NumericPreprocessing:
     )
 
 
+ARRIVED = number(mean=1_712_345_678, std=DAY, fill=1_712_345_678)
 CITY = CategoricalPreprocessing(
     name="city", categories=("Basel", "Köln"), rare=("Genf",), indicator=True, example="Basel"
 )
@@ -72,6 +73,9 @@ NOTE = TextPreprocessing(name="note", buckets=8, norm=4.0, indicator=True, examp
         (number(), 6, (5.45 - 5.84) / 0.83, 0, "> 5.45"),
         (number(), 6, (np.float32(5) - 5.84) / 0.83, 0, "> 5"),
         (number(), None, 0.0, 0, "is missing, and counts as 5.5 <= 5.84"),
+        (number(fill=17 / 3), None, 0.0, 0, "is missing, and counts as 5.66667 <= 5.84"),
+        (ARRIVED, None, 0.01, 0, "is missing, and counts as 1712346000 <= 1712346542"),
+        (ARRIVED, None, -0.001, 0, "is missing, and counts as 1712346000 > 1712345591.6"),
         (number(indicator=True), None, 0.5, 1, "is missing"),
         (number(indicator=True), 3, 0.5, 1, "is not missing"),
         (PlainPreprocessing(name="x", example=0), 1e-8, 2e-8, 0, "<= 2e-08"),

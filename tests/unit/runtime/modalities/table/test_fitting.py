@@ -63,6 +63,14 @@ def test_examples_are_medians_and_modes() -> None:
     assert inputs[1].categories == ("a", "b")
 
 
+def test_a_median_has_the_digits_that_the_column_needs() -> None:
+    """Of large numbers with a small spread four are none of its numbers; a few that are far off change nothing."""
+    pressure = [101_345.25 + offset / 10 for offset in range(-50, 51)]
+    column = NumericColumn(name="p", values=np.array([*pressure, -9999.0, 1e9]))
+    assert column.example() == 101_345.2
+    assert NumericColumn(name="case", values=np.array([1_712_345_678.0] * 9 + [1.0, 2.0])).example() == 1_712_345_678
+
+
 def test_an_empty_column_still_has_an_example() -> None:
     fitted = fit([numeric(np.nan, 1, 2, 3), text("", "a", "a", "b")], np.array([0]))
     assert [column.input.example for column in fitted.columns] == [0.0, ""]

@@ -16,8 +16,10 @@ from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Dataset, Encoder
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import open_encoder
+from modelservice.modalities.errors import InputError
 from modelservice.modalities.sources import from_frame, read_source
 from modelservice.modalities.table.preprocessing import TablePreprocessing
+from modelservice.modalities.tensors import NUMERIC, Tensor
 
 ROWS = 40
 
@@ -140,6 +142,35 @@ def test_a_matrix_of_numbers_is_read_by_the_same_words() -> None:
     expected = encoder.encode([[1, None], [None, 2]])
     for matrix in (np.array([[1.0, -999], [-999, 2]]), np.array([[1, -999], [-999, 2]], dtype=np.int64)):
         np.testing.assert_array_equal(encoder.encode(matrix), expected)
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+def test_a_matrix_in_any_datatype_is_read_by_the_same_words(datatype: str) -> None:
+    """No float32 is -99.9 or 999999999, but one is what became of each; and an infinite number is none of them."""
+    words = ["-99.9", "999999999"]
+    encoder = encoder_of(learn(words, a=number, t=lambda n: str(-n), y=label))
+    dtype = NUMERIC[datatype]
+    rows = np.array([[1, -99.9], [-99.9, 2]], dtype=dtype)
+    expected = encoder.encode([[1, None], [None, 2]])
+    np.testing.assert_array_equal(encoder.encode(rows), expected)
+    if datatype == "FP16":
+        with pytest.raises(InputError):
+            encoder.encode(np.full((1, 2), np.inf, dtype))
+    else:
+        np.testing.assert_array_equal(encoder.encode(np.full((1, 2), 999_999_999, dtype)), encoder.encode([[None] * 2]))
+
+
+def test_a_fraction_that_was_rounded_to_float32_is_the_same_word_in_frames_and_columns() -> None:
+    frame = pd.DataFrame({"a": np.arange(ROWS), "t": -np.arange(ROWS), "y": [label(n) for n in range(ROWS)]})
+    frame = frame.astype({"a": np.float32})
+    frame.loc[::10, "a"] = -99.9
+    dataset = build_dataset(from_frame(frame), settings(["-99.9"]))
+    assert "4 cells hold a word of data.missing and count as missing, in a" in dataset.notes
+    encoder = encoder_of(dataset)
+    a, t = np.array([-99.9, 1], dtype=np.float32), np.array([5, 6], dtype=np.float32)
+    rows = encoder.from_tensors([Tensor("a", "FP32", (2,), a), Tensor("t", "FP32", (2,), t)])
+    np.testing.assert_array_equal(encoder.encode(rows), encoder.encode([[None, 5], [1, 6]]))
+    assert not Missing.of(["99999999"]).means("100000000")  # what float32 makes of it, but another whole number
 
 
 def test_a_word_that_is_not_listed_is_refused_in_requests_as_in_files() -> None:

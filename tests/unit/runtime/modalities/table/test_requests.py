@@ -18,6 +18,7 @@ from modelservice.modalities.table.kinds.number import NumericPreprocessing
 from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.modalities.table.kinds.unused import UnusedPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
+from modelservice.modalities.tensors import NUMERIC as NUMBERS
 from modelservice.modalities.tensors import Tensor
 from modelservice.serving.parsing import parse_object
 
@@ -117,12 +118,23 @@ def test_the_signature_and_an_example_come_from_the_preprocessing() -> None:
 
 def test_metadata_is_a_matrix_where_all_columns_are_numeric() -> None:
     assert NUMERIC.tensors() == [
-        {"name": "features", "datatype": "FP32", "shape": [-1, 2], "parameters": {"columns": ["age", "size"]}}
+        {"name": "features", "datatype": "FP64", "shape": [-1, 2], "parameters": {"columns": ["age", "size"]}}
     ]
     assert MIXED.tensors() == [
         {"name": "age", "datatype": "FP64", "shape": [-1]},
         {"name": "city", "datatype": "BYTES", "shape": [-1]},
     ]
+
+
+def test_the_datatype_that_metadata_ask_for_holds_the_numbers_that_training_read() -> None:
+    """A time in seconds, of which float32 has steps of 128."""
+    at = NumericPreprocessing(name="at", mean=1_712_345_678, std=17, fill=1_712_345_678, example=1_712_345_678)
+    encoder = TableEncoder(TablePreprocessing(columns=(at,)))
+    rows = np.array([[1_712_345_650], [1_712_345_700.5]])
+    (asked,) = encoder.tensors()
+    sent = rows.astype(NUMBERS[asked["datatype"]])
+    tensor = Tensor(asked["name"], asked["datatype"], sent.shape, sent.reshape(-1))
+    np.testing.assert_array_equal(encoder.encode(encoder.from_tensors([tensor])), encoder.encode(rows))
 
 
 @pytest.mark.parametrize(

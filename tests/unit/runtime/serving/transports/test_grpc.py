@@ -125,7 +125,7 @@ def test_datatypes_have_the_numbers_that_tritons_client_knows() -> None:
 @pytest.mark.parametrize(
     ("model", "inputs"),
     [
-        (numeric_model, [("features", "TYPE_FP32", [2])]),
+        (numeric_model, [("features", "TYPE_FP64", [2])]),
         (mixed_model, [("age", "TYPE_FP64", [1]), ("city (home)", "TYPE_STRING", [1])]),
         (image_model, [("x", "TYPE_UINT8", [SIDE, SIDE])]),
     ],

@@ -110,7 +110,7 @@ async def test_metadata_says_how_to_send_rows_and_how_to_read_answers() -> None:
         (matrix,) = (await numeric.get("/v2/models/iris")).json()["inputs"]
         assert matrix == {
             "name": "features",
-            "datatype": "FP32",
+            "datatype": "FP64",
             "shape": [-1, 2],
             "parameters": {"columns": ["sepal_length", "petal_length"]},
         }

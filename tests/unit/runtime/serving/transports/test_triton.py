@@ -35,7 +35,7 @@ async def test_what_the_server_says_of_itself(client: triton.InferenceServerClie
     assert await client.is_model_ready("iris", VERSION)
     assert (await client.get_server_metadata())["name"] == "modelservice"
     assert (await client.get_model_metadata("iris"))["versions"] == [VERSION]
-    assert (await client.get_model_config("iris", VERSION))["input"][0]["data_type"] == "TYPE_FP32"
+    assert (await client.get_model_config("iris", VERSION))["input"][0]["data_type"] == "TYPE_FP64"
     assert [model["name"] for model in await client.get_model_repository_index()] == ["iris"]
     for name in ("", "iris"):
         assert (await client.get_inference_statistics(name))["model_stats"][0]["inference_count"] == 0
