@@ -130,7 +130,8 @@ class _Texts:
     def notes(self) -> tuple[str, ...]:
         """How many rows have no text."""
         empty = self.texts.count("")
-        return (*self.found, *[f"column {self.settings.column}: {empty} rows have no text"] * bool(empty))
+        said = (f"column {self.settings.column}: {empty} rows have no text",) if empty else ()
+        return (*self.found, *said)
 
     @property
     def features(self) -> int:
