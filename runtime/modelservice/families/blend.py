@@ -16,6 +16,7 @@ from modelservice.families.budget import Budget, Clock
 from modelservice.families.candidates import Candidate, Judged, Judging, LearnedRows, folds_of
 from modelservice.families.component import Component
 from modelservice.families.costs import Size
+from modelservice.families.kept_back import said_of_groups
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.shares import shares_by_selection, shares_of_classes, shares_of_numbers
 from modelservice.families.sharpness import LEAST, fit_sharpness, sharpen
@@ -126,6 +127,8 @@ def fit_blend(
             " of its class, beside equal ones and its group: add rows, or name one model, such as logistic"
         )
         raise StageError("ModelUnsuited", message, field="spec.model")
+    notes += said_of_groups("auto", rows.values, classes=rows.classes, groups=rows.groups)
+    notes += _unjudged(rows, np.concatenate(folds))
     budget = Budget(
         size=Size(rows=len(rows.values), inputs=rows.features.shape[1], classes=rows.classes, fits=len(folds) + 1),
         seconds=settings.time_budget_seconds,
@@ -178,6 +181,16 @@ def _suited(candidates: Sequence[Candidate], rows: LearnedRows, settings: Auto) 
         )
         raise StageError("ModelUnsuited", message, field="spec.model.auto.candidates")
     return suited, said if settings.candidates is not None else []
+
+
+def _unjudged(rows: LearnedRows, held: NDArray[np.int64]) -> list[str]:
+    """A sentence on classes of several rows none of which is held back: nobody knows what the models say of them."""
+    if not rows.classes:
+        return []
+    several = np.bincount(rows.values, minlength=rows.classes) > 1
+    unheld = int((several & (np.bincount(rows.values[held], minlength=rows.classes) == 0)).sum())
+    what = f"{unheld} of {rows.classes} classes"
+    return [f"auto weighs models by no row of {what}, which are always learned: add rows or groups"] if unheld else []
 
 
 def _weigh(

@@ -21,7 +21,7 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import OutputHead, Scale
 from modelservice.families.base import Observer
 from modelservice.families.heads import head_of
-from modelservice.families.kept_back import FOLDS, divisions, parts_kept_back
+from modelservice.families.kept_back import FOLDS, divisions, held_together, parts_kept_back
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.tree_ensemble import MAX_NODES, Tree, TreeEnsemble, check_size
 from modelservice.modalities.base import Features, Groups
@@ -205,7 +205,8 @@ def _fit(plain: dict[str, Any], rows: _Rows, *, classes: int, rounds: int, held:
 
 
 def _folds(rows: _Rows, *, classes: int, groups: Groups | None, seed: int) -> list[NDArray[np.int64]]:
-    """Parts of the rows, each held back once: of whole groups where there are enough; none where rows are too few."""
+    """Parts of the rows, each held back once: of groups, see ``held_together``; none where rows are too few."""
+    groups = held_together(rows.values, classes=classes, groups=groups)
     parts = [] if groups is None else parts_kept_back(rows.values, classes=classes, groups=groups, seed=seed)
     parts = parts or _single_rows(rows.values, classes=classes, seed=seed)
     return parts if len(rows.values) <= _SMALL else parts[:1]

@@ -23,7 +23,7 @@ from modelservice.families.costs import (
 from modelservice.families.discriminant import MAX_INPUTS, fit_discriminant
 from modelservice.families.ensemble import Ensemble, fit_ensemble, plan_for
 from modelservice.families.forest import fit_forest
-from modelservice.families.kept_back import divisions, parts_kept_back
+from modelservice.families.kept_back import divisions, held_together, parts_kept_back
 from modelservice.families.kernel_regression import choose_gamma, fit_kernel_ridge
 from modelservice.families.linear import choose_strength, fit_linear
 from modelservice.modalities.base import Features, Groups
@@ -130,8 +130,17 @@ class Candidate:
 
 
 def folds_of(rows: LearnedRows, *, seed: int) -> list[NDArray[np.int64]]:
-    """Places of the rows that are held back together; a class of a single row or group is always learned."""
-    folds = parts_kept_back(rows.values, classes=rows.classes, groups=rows.groups, seed=seed)
+    """Places of the rows that are held back together, see ``held_together``; none where no two groups can be.
+
+    A class of a single row is always learned.
+    """
+
+    def parts(groups: Groups | None) -> list[NDArray[np.int64]]:
+        return parts_kept_back(rows.values, classes=rows.classes, groups=groups, seed=seed)
+
+    folds = parts(rows.groups)
+    if folds and rows.groups is not None:
+        folds = parts(held_together(rows.values, classes=rows.classes, groups=rows.groups))
     return folds if len(rows.values) <= _ROWS_FOR_FOLDS else folds[:1]
 
 

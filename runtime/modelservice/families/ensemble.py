@@ -44,7 +44,14 @@ from modelservice.families.architecture import (
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.gradient import Network, best_device
 from modelservice.families.heads import head_of
-from modelservice.families.kept_back import divisions, held_together, kept_back, out_of_fold, said_of_groups
+from modelservice.families.kept_back import (
+    divisions,
+    held_together,
+    kept_back,
+    out_of_fold,
+    said_of_groups,
+    strata_of,
+)
 from modelservice.families.member_layers import MemberLinear as MemberLinearModule
 from modelservice.families.modules import apply_head, build
 from modelservice.families.sharpness import fit_sharpness, sharpen
@@ -218,9 +225,8 @@ def fit_ensemble(
         message = "members of an ensemble are small and many: set spec.training.parallelism to Data, or ensemble to 1"
         raise StageError("ModelUnsuited", message, field="spec.training.parallelism")
     head = head_of(values, classes=classes)
-    strata = values if classes else np.zeros(len(values), np.int64)
     together = held_together(values, classes=classes, groups=groups)
-    kept = kept_back(strata, members=plan.members, seed=seed, groups=together)
+    kept = kept_back(strata_of(values, classes=classes), members=plan.members, seed=seed, groups=together)
     architecture = _design(plan, features.shape[1], classes, MemberMean(members=plan.members, head=head))
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
     objective = member_objective_of(_LOSSES[type(head)], loss)

@@ -54,8 +54,8 @@ def parts_kept_back(values: NDArray[np.generic], *, classes: int, groups: Groups
         seed: of the parts.
     """
     _, group = grouped(groups, len(values))
-    strata = values.astype(np.int64) if classes else np.zeros(len(values), np.int64)
-    eligible = _eligible(strata, group, classes)
+    strata = strata_of(values, classes=classes)
+    eligible = _eligible(strata, group)
     members = min(FOLDS, len(np.unique(group[eligible])))
     if members < _FEWEST:
         return []
@@ -65,25 +65,38 @@ def parts_kept_back(values: NDArray[np.generic], *, classes: int, groups: Groups
 
 
 def held_together(values: NDArray[np.generic], *, classes: int, groups: Groups | None) -> Groups | None:
-    """The groups, or None where fewer than two can be kept back and each class still be learned from others.
+    """The groups, but each row of a class that a single group has is alone; None where every row is.
 
-    Then rows are kept back one by one, which ``said_of_groups`` says; for arguments see ``parts_kept_back``.
+    So such a class can be both learned and measured, which ``said_of_groups`` says; see ``parts_kept_back``.
     """
     if groups is None:
         return None
-    strata = values.astype(np.int64) if classes else np.zeros(len(values), np.int64)
-    eligible = _eligible(strata, grouped(groups, len(values))[1], classes)
-    return groups if len(np.unique(groups[eligible])) >= _FEWEST else None
+    _, group = grouped(groups, len(values))
+    alone = _of_single_groups(strata_of(values, classes=classes), group)
+    numbers = np.where(alone, len(values) + np.arange(len(values)), group)
+    return numbers if len(np.unique(numbers)) < len(numbers) else None
 
 
 def said_of_groups(family: str, values: NDArray[np.generic], *, classes: int, groups: Groups | None) -> tuple[str, ...]:
-    """A sentence for whoever keeps rows back where these cannot be whole groups; for arguments see above."""
-    if groups is None or held_together(values, classes=classes, groups=groups) is not None:
+    """A sentence for whoever keeps rows back where some cannot be whole groups; for arguments see above."""
+    if groups is None:
         return ()
+    alone = _of_single_groups(strata_of(values, classes=classes), grouped(groups, len(values))[1])
+    return (measured_on_learned(family, classes=classes),) if alone.any() else ()
+
+
+def measured_on_learned(what: str, *, classes: int) -> str:
+    """The sentence on ``what`` rows of learned groups told; for ``classes`` see above."""
+    which = "rows of a class" if classes else "rows"
     return (
-        f"{family} was measured on groups that it learned from, and may be surer than it should be, for all rows of a"
-        " class are of one group, or equal: add groups for a true measure",
+        f"{what} was measured on groups that it learned from, for all {which} are of one group, or equal: add groups"
+        " for a true measure"
     )
+
+
+def strata_of(values: NDArray[np.generic], *, classes: int) -> Places:
+    """What is dealt out evenly, see ``kept_back``; for arguments see ``parts_kept_back``."""
+    return values.astype(np.int64) if classes else np.zeros(len(values), np.int64)
 
 
 def rest_of(rows: int, held: Places) -> Places:
@@ -135,12 +148,22 @@ def _dealt(classes: Places, sizes: Places, folds: int) -> Places:
     return found
 
 
-def _eligible(strata: Places, group: Places, classes: int) -> Places:
+def _eligible(strata: Places, group: Places) -> Places:
     """Rows that may be kept back: those of groups without a class that no other group has."""
-    groups_of_class = np.bincount(np.unique(group * max(1, classes) + strata) % max(1, classes))
     alone = np.zeros(int(group.max()) + 1, np.bool_)
-    alone[group[groups_of_class[strata] < _FEWEST]] = True
+    alone[group[_groups_of_class(strata, group)[strata] < _FEWEST]] = True
     return np.flatnonzero(~alone[group])
+
+
+def _of_single_groups(strata: Places, group: Places) -> NDArray[np.bool_]:
+    """Which rows are of a class of several rows, all of one group."""
+    return ((_groups_of_class(strata, group) < _FEWEST) & (np.bincount(strata) >= _FEWEST))[strata]
+
+
+def _groups_of_class(strata: Places, group: Places) -> Places:
+    """How many groups have a row of each class."""
+    classes = int(strata.max()) + 1
+    return np.bincount(np.unique(group * classes + strata) % classes, minlength=classes)
 
 
 def _without_last(part: Places, strata: Places, group: Places) -> Places:

@@ -110,7 +110,7 @@ class KernelMachine:
 class _Goal(NamedTuple):
     """What is learned: ``targets`` [rows, outputs] around 0 with their ``offsets``; ``codes`` are None for numbers.
 
-    ``groups`` are left out together, None where each row is alone, or is to be, see ``held_together``.
+    ``groups`` are left out together, None where each row is alone; see ``held_together``.
     """
 
     targets: Floats
@@ -168,7 +168,8 @@ def fit_kernel_ridge(
         else:
             vectors = rows[np.sort(generator.choice(len(rows), settings.landmarks, replace=False))]
             given = (kernel, rows, goal.targets, goal.weights, penalties)
-            parts = [] if groups is None else parts_kept_back(values, classes=classes, groups=groups, seed=seed)
+            together = goal.groups
+            parts = [] if together is None else parts_kept_back(values, classes=classes, groups=together, seed=seed)
             if parts:
                 solutions = iter(solve_landmarks_apart(*given, landmarks=vectors, held=parts[0]))
             else:

@@ -21,7 +21,7 @@ from modelservice.contract.progress import Progress
 from modelservice.families.architecture import PlainHead, Scale, Softmax
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import head_of, raw_outputs
-from modelservice.families.kept_back import FOLDS, divisions, kept_back
+from modelservice.families.kept_back import FOLDS, divisions, kept_back, measured_on_learned
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.scikit import FitRows, fit_rows, libraries
 from modelservice.modalities.base import Dataset, Features, Groups
@@ -98,10 +98,8 @@ def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe:
             found = _turned_back(found)
             notes = (f"there are too few rows to measure how sure svm may be of {turned} of {len(found)} decisions",)
         if alike := sum(not one.apart for one in found):
-            said = (
-                f"how sure svm may be of {alike} of {len(found)} decisions was measured on groups that it learned from"
-            )
-            notes = (*notes, f"{said}, for a class has a single group: add groups for a true measure")
+            what = f"how sure svm may be of {alike} of {len(found)} decisions"
+            notes = (*notes, measured_on_learned(what, classes=len(dataset.labels)))
     machines = _together(found, head, gamma if settings.kernel is Kernel.RBF else None)
     return Fitted(
         onnx=machine_graph(machines, shape=dataset.shape),

@@ -5,19 +5,24 @@ from itertools import accumulate
 from typing import Final
 
 from modelservice.contract.baseline import Histogram, NumberHistogram
-from modelservice.contract.signature import InputColumn
+from modelservice.contract.signature import ColumnContent, InputColumn
 from modelservice.modalities.base import Measure
 from modelservice.modalities.errors import InputError
 
 _HALF: Final = "0,5"
+_NONE_OF_ITS_VALUES: Final = (ColumnContent.DATE, ColumnContent.TEXT)
+"""What columns hold whose histograms are of seconds, or of lengths."""
 
 
 def first_cell(column: InputColumn, histogram: Histogram | None) -> bool | float | str:
-    """What the field of a column holds at first: a quartile of numbers, a frequent category, else the typical value.
+    """What the field of a column holds at first: another value than the typical one, where one is known.
 
     Answers are explained by what sets their row apart from the typical one, so of that itself there is nothing to say.
+    It is a quartile of numbers, a frequent category, or what fewer rows say of yes and no.
     """
-    if column.content is not None or histogram is None:
+    if column.content is ColumnContent.BOOLEAN:
+        return not column.example
+    if column.content in _NONE_OF_ITS_VALUES or histogram is None:
         return column.example
     others = _quartiles(histogram) if isinstance(histogram, NumberHistogram) else histogram.texts
     return next((one for one in others if one != column.example), column.example)
@@ -37,7 +42,7 @@ def typed(number: float) -> str:
 
 
 def _quartiles(histogram: NumberHistogram) -> list[float]:
-    """The upper one and the lower one, as far as bins tell: their edges are values of training."""
+    """The upper and the lower one, as far as bins tell: their edges are values of training, but never the largest."""
     total, ends = sum(histogram.counts), list(zip(histogram.edges, accumulate(histogram.counts), strict=False))
     found = (next((edge for edge, below in ends if below >= share * total), None) for share in (0.75, 0.25))
     return [edge for edge in found if edge is not None]

@@ -13,7 +13,7 @@ from tests.unit.runtime.families.datasets import build, fit
 from modelservice.contract.failure import StageError
 from modelservice.families import candidates, ensemble, kernel_regression
 from modelservice.families.candidates import LearnedRows, folds_of
-from modelservice.families.kept_back import held_together, kept_back
+from modelservice.families.kept_back import held_together, kept_back, said_of_groups
 from modelservice.families.leave_one_out import Rbf, solve_all, solve_landmarks, solve_landmarks_apart
 from modelservice.families.linear import fit_linear
 from modelservice.modalities.base import Dataset, Groups, together
@@ -168,11 +168,13 @@ def test_outside_of_each_fold_is_each_class_and_no_row_of_its_groups(groups: Any
         groups=np.array(groups),
     )
     folds = folds_of(rows, seed=seed)
+    together = held_together(values, classes=rows.classes, groups=rows.groups)
+    numbers = np.arange(len(groups)) if together is None else together
     for places in folds:
         others = np.setdiff1d(np.arange(len(groups)), places)
         assert len(places)
         assert set(values[others].tolist()) == set(values.tolist())
-        assert not set(rows.groups[places].tolist()) & set(rows.groups[others].tolist())  # type: ignore[index]
+        assert not set(numbers[places].tolist()) & set(numbers[others].tolist())
     held = np.concatenate(folds).tolist() if folds else []
     assert len(set(held)) == len(held)
 
@@ -202,6 +204,63 @@ def test_where_each_class_is_one_group_rows_are_kept_back_one_by_one_and_that_is
     (said,) = set(apart.notes) - set(alone.notes)
     assert "was measured on groups that it learned from" in said
     assert fit(with_groups(dataset, np.arange(len(codes)) // 2), model).notes == alone.notes
+
+
+def one_class_of_one_group() -> tuple[Dataset, Dataset]:
+    """A class of 100 rows that one group has, and one of 200 of ten groups; without groups, and with them."""
+    generator = np.random.default_rng(0)
+
+    def drawn(positives: int, negatives: int) -> tuple[Any, Any]:
+        codes = np.repeat([1, 0], [positives, negatives])
+        return generator.normal(size=(len(codes), 4)) + 1.2 * codes[:, np.newaxis], codes
+
+    dataset = build(drawn(100, 190), drawn(0, 10), drawn(100, 200), labels=("n", "y"))
+    return dataset, with_groups(dataset, np.concatenate([np.zeros(100, np.int64), 1 + np.arange(200) // 20]))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"auto": {"candidates": ["linear"]}},
+        {"gradientBoosting": {}},
+        {"kernelRidge": {}},
+        {"mlp": {"ensemble": 5}},
+    ],
+    ids=lambda model: next(iter(model)),
+)
+def test_a_class_that_one_group_has_is_learned_and_measured_as_well_and_that_is_said(model: Any) -> None:
+    alone, apart = one_class_of_one_group()
+    assert loss_on_others(apart, model) < loss_on_others(alone, model) + 0.05
+    (said,) = [note for note in fit(apart, model).notes if "on groups that it learned from" in note]
+    assert said.startswith(next(iter(model)))
+    assert "all rows of a class are of one group" in said
+
+
+def test_a_blend_is_weighed_by_rows_of_a_class_that_one_group_has() -> None:
+    _, apart = one_class_of_one_group()
+    side = together(apart.train, apart.validation)
+    rows = LearnedRows(features=side.features, values=side.values, classes=2, weights=None, groups=side.groups)
+    held = np.concatenate(folds_of(rows, seed=0))
+    assert np.bincount(side.values[held]).tolist() == [200, 100]
+    others = np.delete(np.arange(300), folds_of(rows, seed=0)[0])
+    assert len(np.unique(side.groups[others])) == 9  # type: ignore[index]
+
+
+def test_a_blend_says_which_classes_weigh_nothing() -> None:
+    """Each group that has one of the last class has the only row of another one, too, and is always learned."""
+    generator = np.random.default_rng(0)
+    codes = np.concatenate([np.arange(40) % 2, [2, 3, 2, 4]])
+    features = generator.normal(size=(44, 3)) + codes[:, np.newaxis]
+    plain = build((features, codes), (features[:1], codes[:1]), (features, codes), labels=("a", "b", "c", "d", "e"))
+    known = with_groups(plain, np.concatenate([np.arange(40) // 4, [10, 10, 11, 11], [0]]))
+    notes = fit(known, {"auto": {"candidates": ["linear"]}}).notes
+    assert any("by no row of 1 of 5 classes" in note for note in notes)
+    assert not any("by no row of" in note for note in fit(plain, {"auto": {"candidates": ["linear"]}}).notes)
+
+
+def test_rows_of_one_group_without_classes_are_said_to_be_so() -> None:
+    (said,) = said_of_groups("mlp", np.arange(10.0), classes=0, groups=np.zeros(10, np.int64))
+    assert "for all rows are of one group" in said
 
 
 def test_rounds_that_are_given_are_measured_on_nothing() -> None:

@@ -35,7 +35,9 @@ from modelservice.contract.evaluation import Metric
 from modelservice.contract.history import PastRevision
 from modelservice.contract.manifest import CURVES_PICTURE, DATA_REPORT_FILE, IMPORTANCE_PICTURE
 from modelservice.inference.predictor import Predictor
+from modelservice.modalities.table.kinds.boolean import BooleanPreprocessing
 from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
+from modelservice.modalities.table.kinds.date import DatePreprocessing
 from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.modalities.table.kinds.written_number import WrittenPreprocessing
 from modelservice.modalities.table.notation import Decimal, Notation
@@ -269,9 +271,10 @@ async def test_the_first_row_of_the_form_is_explained_by_something() -> None:
         ((0.0, 0.5, 1.0), (25, 25, 25, 25), 1.0),
         ((0.0, 0.5), (30, 60, 10), 0.0),
         ((0.5,), (80, 20), 0.5),
+        ((0.5,), (60, 40), 0.5),
         ((), (100,), 0.5),
     ],
-    ids=["the upper quartile", "the lower one", "both are the median", "all are one"],
+    ids=["the upper quartile", "the lower one", "both are the median", "the upper one is the largest", "all are one"],
 )
 async def test_a_number_is_at_first_a_quartile_that_is_not_the_median(
     edges: tuple[float, ...], counts: tuple[int, ...], first: float
@@ -309,6 +312,24 @@ async def test_a_category_is_at_first_the_most_frequent_one_that_is_not_the_typi
     assert first_row((await get_page(model)).text) == {"a": "z"}
     model.baseline = baseline_of(TextHistogram(name="a", texts=("x",), counts=(5,)))
     assert first_row((await get_page(model)).text) == {"a": "x"}
+
+
+@pytest.mark.parametrize("usual", [True, False])
+async def test_of_yes_and_no_the_first_is_what_fewer_rows_say(usual: bool) -> None:
+    model = table_model(BooleanPreprocessing(name="a", mean=0.2, example=usual), labels=("a", "b"))
+    page = (await get_page(model)).text
+    assert re.findall(r'<option value="(\w+)" selected>', page) == [str(not usual).lower()]
+
+
+async def test_dates_and_texts_are_at_first_the_typical_ones() -> None:
+    """What is counted of them are seconds and lengths."""
+    date = DatePreprocessing(name="a", zoned=False, mean=0, std=1, parts=(), fill=(), example="2024-01-31")
+    text = TextPreprocessing(name="b", buckets=4, norm=1.0, example="some words")
+    model = table_model(date, text, labels=("a", "b"))
+    model.baseline = baseline_of(*(NumberHistogram(name=name, edges=(1.0, 2.0), counts=(1, 1, 1)) for name in "ab"))
+    page = (await get_page(model)).text
+    assert re.findall(r'<(?:input|textarea) id="in-\d"[^>]*', page)[0].count('value="2024-01-31"') == 1
+    assert ">some words</textarea>" in page
 
 
 async def test_it_offers_the_methods_that_rows_can_be_explained_by() -> None:

@@ -197,7 +197,8 @@ class Column(Protocol):
     def tokens(self, rows: slice) -> Iterable[bytes]:
         """What identifies the content of each cell, for the split: what a model gets of it, however it is written.
 
-        A number is the same number in every kind of column, so that rows appended later move no others.
+        A number is the same number in every kind of column, so that rows appended later move no others; but where a
+        model gets no number of it: of dates it is the moment, and free text tells 1 from 1.0.
         """
 
     def example(self) -> bool | float | str:

@@ -1,13 +1,14 @@
 """What kinds of columns of texts have in common: each text once, rows by code, and what identifies a cell."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.cells import MISSING_WORDS, as_number
+from modelservice.cells import MISSING_WORDS, as_number, is_number_text
 from modelservice.contract.signature import ColumnKind
 from modelservice.modalities.base import Variable
 from modelservice.modalities.split import MISSING, framed, number_token
@@ -88,17 +89,19 @@ class Texts:
     def tokens(self, rows: slice) -> Iterable[bytes]:
         """Those of meanings: numbers are numbers, words for missing values missing, yes and no the same in any case."""
         codes = self.codes[rows].tolist()
-        known = {code: MISSING if code < 0 else self._token(self.meaning(self.texts[code])) for code in set(codes)}
+        known = {code: MISSING if code < 0 else self._token(self.texts[code]) for code in set(codes)}
         return (known[code] for code in codes)
 
     def _token(self, text: str) -> bytes:
-        lowered = text.lower()
-        if lowered in self.words:
+        if text.lower() in self.words:
             return MISSING
-        try:
-            return number_token(as_number(text, self.words))
-        except ValueError:
-            return b"t" + framed(lowered if lowered in _TRUTHS else text)
+        meaning = self.meaning(text)
+        # What a cell means may be nothing, or be spelt like a missing value, and the cell is none all the same.
+        if is_number_text(meaning):
+            with suppress(ValueError):
+                return number_token(as_number(meaning, frozenset()))
+        lowered = meaning.lower()
+        return b"t" + framed(lowered if lowered in _TRUTHS else meaning)
 
 
 def unvaried(distinct: int, missing: int) -> Useless | None:

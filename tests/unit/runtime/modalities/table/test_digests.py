@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -51,6 +53,17 @@ def test_cells_that_a_model_gets_as_one_tell_no_rows_apart_however_they_are_writ
     for first in range(read.rows):
         for second in range(first):
             assert (digests[first] == digests[second]) == (encoded[first] == encoded[second]).all()
+
+
+def test_a_text_that_means_nothing_or_a_missing_word_is_no_missing_one() -> None:
+    cells = ["None!", "!!!", "?", "", "", "", "", "", *SENTENCES]
+    read = column(cells, declared=ColumnType.TEXT)
+    encoded = np.zeros((read.rows, read.fit().width), dtype=np.float32)
+    read.fit().encoder(frozenset()).encode(read.values, encoded)
+    digests = row_digests([read], [X] * read.rows, seed=0)
+    for first, second in combinations(range(len(cells)), 2):
+        alike = (encoded[first] == encoded[second]).all()
+        assert (digests[first] == digests[second]) == alike, (cells[first], cells[second])
 
 
 def test_the_order_of_columns_does_not_matter_but_their_names_do() -> None:
