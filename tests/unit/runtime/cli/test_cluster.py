@@ -297,7 +297,7 @@ def test_a_model_that_speaks_tls_is_asked_and_pulled(
     shown = ["--certificate", str(tmp_path / "client.pem")] if asks else []
     third.pod.tls = tls
     assert plugin(["pull", "iris", "--output", str(tmp_path / "out" / "iris"), *shown]) == ExitCode.DONE
-    third.pod = FakePod(b'{"predictions": [{"label": "setosa"}]}', tls=tls)
+    third.pod = FakePod(b'{"predictions": [{"label": "setosa", "probabilities": {"setosa": 1.0}}]}', tls=tls)
     rows.write_text("[[5.1, 3.5, 1.4, 0.2]]")
     capsys.readouterr()
     assert plugin(["predict", "iris", str(rows), *shown]) == ExitCode.DONE
