@@ -21,6 +21,7 @@ from typing import IO
 
 from tests.cluster import bytecode
 from tests.cluster.paths import IMAGES_RECORD, KUBECONFIG, ROOT, TOOLS
+from tests.cluster.processes import SPARED
 from tests.cluster.shell import console
 
 BIN = Path(sys.executable).parent
@@ -86,7 +87,7 @@ def run(stages: tuple[Stage, ...]) -> int:
         if not stage.command:
             console.print("  nothing there yet")
             continue
-        code = subprocess.run(stage.command, cwd=ROOT, env=environment(), check=False).returncode
+        code = subprocess.run(stage.command, cwd=ROOT, env={**environment(), **SPARED}, check=False).returncode
         if code != 0:
             console.print(
                 f"{stage.title}: failed with {code} after {time.monotonic() - started:.0f} s", style="red", markup=False
