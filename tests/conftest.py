@@ -23,8 +23,9 @@ for threads in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
     os.environ.setdefault(threads, "1")
 
 # What torch and others bring are millions of objects that stay, and so do all tests. A server and a training keep
-# Python from looking through them for garbage again and again, too.
-gc.set_threshold(GARBAGE_THRESHOLD)
+# Python from looking through them for garbage again and again, too. What outlives one look is looked through again
+# after fifty, and all of it hardly ever, which is a tenth of the CPU time of tests with many small objects.
+gc.set_threshold(GARBAGE_THRESHOLD, 50, 1000)
 
 
 def pytest_collection_finish() -> None:
