@@ -34,7 +34,7 @@ class Mixup(Contract):
         default=0.2,
         gt=0,
         le=100,
-        description="A row becomes t x itself + (1 - t) x another row of the step, and its class or number likewise; t"
+        description="A row becomes t x itself + (1 - t) x another row of the batch, and its class or number likewise; t"
         " is drawn from Beta(alpha, alpha). Default 0.2. A change trains again.",
     )
 

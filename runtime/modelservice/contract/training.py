@@ -75,12 +75,16 @@ _NO_MIXED_TEACHER = Rule(
     "!has(self.teacher) || !has(self.augmentation) || !has(self.augmentation.mixup)",
     "a teacher says nothing of rows that mixup makes: leave augmentation.mixup or teacher out",
 )
+_TWO_TO_MIX = Rule(
+    "!has(self.augmentation) || !has(self.augmentation.mixup) || !has(self.batchSize) || self.batchSize > 1",
+    "mixup needs another row in each batch: set batchSize to 2 or more, or leave augmentation.mixup out",
+)
 
 
 class Hyperparameters(Contract):
     """The part of ``spec.training`` that decides the result, and with it the key of the revision."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (_NO_MIXED_TEACHER,)
+    RULES: ClassVar[tuple[Rule, ...]] = (_NO_MIXED_TEACHER, _TWO_TO_MIX)
 
     optimizer: Optimizer = Field(
         default=Optimizer(adam=Adam()), description="Default adam with learning rate 0.01. A change trains again."
@@ -148,9 +152,13 @@ class Hyperparameters(Contract):
     )
 
     @model_validator(mode="after")
-    def _no_mixed_teacher(self) -> Self:
-        if self.teacher is not None and self.augmentation is not None and self.augmentation.mixup is not None:
+    def _rows_can_be_mixed(self) -> Self:
+        if self.augmentation is None or self.augmentation.mixup is None:
+            return self
+        if self.teacher is not None:
             raise ValueError(_NO_MIXED_TEACHER.message)
+        if self.batch_size == 1:
+            raise ValueError(_TWO_TO_MIX.message)
         return self
 
     @property

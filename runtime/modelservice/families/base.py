@@ -53,6 +53,8 @@ class Fitted:
             or head; needed of families that torch serves from ``files``.
         recalled: as ``predict``, to the last bits, for rows of texts most of which were read before: what an encoder
             made of them is kept. None where nothing is.
+        again: fits to other rows what learned from training and validation rows together, and keeps what did not, such
+            as an encoder. None where all of it did.
     """
 
     onnx: bytes
@@ -66,6 +68,7 @@ class Fitted:
     models: tuple[BlendedModel, ...] | None = None
     sharpened: "Callable[[float], Fitted] | None" = None
     recalled: Callable[[Features], Array] | None = None
+    again: "Callable[[Dataset], Fitted] | None" = None
 
 
 def usual_steps(

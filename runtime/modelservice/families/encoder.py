@@ -4,6 +4,7 @@ Both are one graph where the encoder is read here. Where it is a service of its 
 and the graph is that of the head alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -85,28 +86,40 @@ class EncoderFamily:
         """See ``Family.fit``."""
         head = _head(settings.head, dataset)
         reads, observe = _reads(settings, dataset, training, observe, checkpointing)
-        scaling = Scaling.of(reads.reading.embed(dataset.train.features))
-        fitted = head.fit(
-            settings.head.chosen,
-            replace(seen_by(dataset, lambda rows: scaling(reads.reading.embed(rows))), modality="Table", codes=None),
-            training,
-            observe=observe,
-            checkpointing=checkpointing,
-        )
 
-        def predict(rows: Features) -> Array:
-            # Rows of another batch differ in the last bit, which a head may make much of: so the same rows together.
-            return fitted.predict(scaling(reads.reading.compute(rows)))
+        def fit_head(rows: Dataset, observe: Observer, checkpointing: Checkpointing) -> Fitted:
+            return _behind(
+                reads,
+                rows,
+                lambda numbers: head.fit(
+                    settings.head.chosen, numbers, training, observe=observe, checkpointing=checkpointing
+                ),
+            )
 
-        return Fitted(
-            onnx=_joined(reads, scaling, fitted.onnx, dataset),
-            predict=predict,
-            parameters=reads.parameters + fitted.parameters,
-            libraries=fitted.libraries,
-            curves=fitted.curves,
-            best_epoch=fitted.best_epoch,
-            notes=(*reads.notes, *fitted.notes),
-        )
+        fitted = fit_head(dataset, observe, checkpointing)
+        # Validation rows teach an encoder nothing, but choose its epoch: without them it would be another one.
+        return replace(fitted, again=lambda rows: fit_head(rows, _nobody, BEGINS_ANEW))
+
+
+def _behind(reads: "_Reads", dataset: Dataset, fit: Callable[[Dataset], Fitted]) -> Fitted:
+    """What reads the rows, and what ``fit`` makes of its numbers, as one model."""
+    scaling = Scaling.of(reads.reading.embed(dataset.train.features))
+    numbers = seen_by(dataset, lambda rows: scaling(reads.reading.embed(rows)))
+    fitted = fit(replace(numbers, modality="Table", codes=None))
+
+    def predict(rows: Features) -> Array:
+        # Rows of another batch differ in the last bit, which a head may make much of: so the same rows together.
+        return fitted.predict(scaling(reads.reading.compute(rows)))
+
+    return Fitted(
+        onnx=_joined(reads, scaling, fitted.onnx, dataset),
+        predict=predict,
+        parameters=reads.parameters + fitted.parameters,
+        libraries=fitted.libraries,
+        curves=fitted.curves,
+        best_epoch=fitted.best_epoch,
+        notes=(*reads.notes, *fitted.notes),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

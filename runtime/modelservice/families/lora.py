@@ -197,7 +197,7 @@ def fine_tuned(
                 generator=generator,
                 observe=told,
                 slice_rows=_SLICE,
-                checkpointing=checkpointing.of("encoder"),
+                checkpointing=checkpointing.of(f"{checkpointing.name}-encoder"),
             )
         except StageError as error:
             if error.reason != "Diverged":

@@ -36,10 +36,13 @@ def check_normalizable(training: Hyperparameters, ranks: Ranks) -> None:
     """Refuse what normalisation makes another training of.
 
     Raises:
-        StageError: several processes share a step, or the training goes on from weights that were folded.
+        StageError: several processes or batches share a step, or the training goes on from weights that were folded.
     """
     if ranks.size > 1:
         why = f"needs all rows of a step in one place, and {ranks.size} processes share them: take 1 worker and 1 GPU"
+    elif training.gradient_accumulation > 1:
+        field = f"training.gradientAccumulation is {training.gradient_accumulation}"
+        why = f"needs all rows of a step at once, and {field}: take a larger batchSize without it"
     elif training.initialize is not None and training.initialize.artifact is not None:
         why = "begins anew, and training.initialize goes on from what was normalised before: leave initialize out"
     else:

@@ -41,14 +41,14 @@ def validation_outputs(fitted: Fitted, dataset: Dataset, fit: Callable[[Dataset]
     """Raw outputs for the validation rows of a model that did not learn from them.
 
     A family without epochs learns from training and validation rows together, so it is fitted once more, without the
-    latter; what is stored stays the one that saw both.
+    latter, or what of it learned so; what is stored stays the one that saw both.
 
     Args:
         fitted: the model.
         dataset: what it learned from.
         fit: fits a model like it.
     """
-    model = fitted if fitted.best_epoch is not None else fit(without_validation(dataset))
+    model = fitted if fitted.best_epoch is not None else (fitted.again or fit)(without_validation(dataset))
     return run_batches(OnnxEngine(model.onnx).run, dataset.validation.features)
 
 

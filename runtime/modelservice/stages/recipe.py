@@ -125,7 +125,9 @@ class Recipe:
 
 def _chooses_an_epoch(model: Model) -> bool:
     """Whether validation rows may choose what is kept, so that a fit needs some."""
-    return model.choice in GRADIENT_FAMILIES or (model.encoder is not None and model.encoder.head.mlp is not None)
+    if (encoder := model.encoder) is not None:
+        return encoder.fine_tune is not None or encoder.head.mlp is not None
+    return model.choice in GRADIENT_FAMILIES
 
 
 def _check_workers(family: Family, work: TrainWork) -> None:

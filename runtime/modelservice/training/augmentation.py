@@ -1,6 +1,6 @@
 """``spec.training.augmentation``: rows that a step learns from instead of those that there are.
 
-An ``Augment`` takes the rows of a step and gives as many others; everything random is drawn from the generator of the
+An ``Augment`` takes the rows of a batch and gives as many others; everything random is drawn from the generator of the
 training, so that the same seed gives the same rows. More than one are applied one after the other.
 """
 
@@ -142,7 +142,7 @@ class WordDropout:
 
 
 class Mixup:
-    """Each row becomes ``t x + (1 - t) x'`` with another row x' of the step, and its target likewise.
+    """Each row becomes ``t x + (1 - t) x'`` with another row x' of the batch, and its target likewise.
 
     t is drawn from Beta(alpha, alpha) for each row (Zhang et al., 2018). Where rows have weights, the other row is
     drawn in proportion to them, and the row keeps its own: so a row of weight 2 is two rows in both places.

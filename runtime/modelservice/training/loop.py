@@ -84,7 +84,7 @@ class Batches(Protocol):
 
 
 Augment = Callable[[Rows, torch.Generator], Rows]
-"""Rows of a step, and a generator on the CPU, to rows on the same device that are learned from instead."""
+"""Rows of a batch, and a generator on the CPU, to rows on the same device that are learned from instead."""
 
 
 def train_module(

@@ -27,6 +27,7 @@ from modelservice.modalities.tokens import Tokens
 WEIGHTS: Final = "model.safetensors"
 _TOKENIZER = "tokenizer.json"
 _POOLING, _MODULES = "1_Pooling/config.json", "modules.json"
+_MODE: Final = "pooling_mode"
 _MODULE_KINDS: Final = ("Transformer", "Pooling", "Normalize")
 _MODEL_TYPE: Final = "bert"
 _MAX_WEIGHTS = 2**31
@@ -231,12 +232,21 @@ def _pooling(folder: Folder) -> Any:
     """As sentence-transformers says it; the mean, as it is, where nothing is said."""
     from modelservice.families.bert import Pooling  # noqa: PLC0415 - as above
 
-    told = folder.document(_POOLING)
-    modes = {name for name, on in (told or {}).items() if name.startswith("pooling_mode_") and on}
-    if modes - {"pooling_mode_mean_tokens", "pooling_mode_cls_token"} or len(modes) > 1:
-        raise folder.invalid(f"{_POOLING} asks for {', '.join(sorted(modes))}; mean_tokens or cls_token can be had")
-    kinds = _module_kinds(folder)
-    return Pooling(first="pooling_mode_cls_token" in modes, normalized="Normalize" in kinds)
+    modes = _pooling_modes(folder)
+    if modes not in ([], ["mean"], ["cls"]):
+        raise folder.invalid(f"{_POOLING} asks for {', '.join(modes)[:200]}; mean or cls can be had")
+    return Pooling(first=modes == ["cls"], normalized="Normalize" in _module_kinds(folder))
+
+
+def _pooling_modes(folder: Folder) -> list[str]:
+    """What is put side by side: by name in ``pooling_mode``, else by a yes each, as folders had it before."""
+    told = {} if (document := folder.document(_POOLING)) is None else document
+    if not isinstance(told, dict):
+        raise folder.invalid(f"{_POOLING} is no object")
+    if (named := told.get(_MODE)) is not None:
+        return [str(mode) for mode in (named if isinstance(named, list) else [named])]
+    asked = [name.removeprefix(f"{_MODE}_") for name, on in told.items() if name.startswith(f"{_MODE}_") and on]
+    return [name.removesuffix("s").removesuffix("_token") for name in asked]
 
 
 def _module_kinds(folder: Folder) -> list[str]:

@@ -93,6 +93,10 @@ ENDS = ("weight", "bias")
         (SENTENCES, False, True),
         ({}, False, False),
         ({"1_Pooling/config.json": {"pooling_mode_cls_token": True}}, True, False),
+        ({"1_Pooling/config.json": {"embedding_dimension": 16, "pooling_mode": "cls"}}, True, False),
+        ({"1_Pooling/config.json": {"pooling_mode": ["cls"]}}, True, False),
+        ({"1_Pooling/config.json": {"pooling_mode": "mean", "pooling_mode_cls_token": True}}, False, False),
+        ({"1_Pooling/config.json": {"pooling_mode_cls_token": False}}, False, False),
     ],
 )
 def test_the_graph_is_bert(tmp_path: Path, documents: Any, first: bool, normalized: bool) -> None:
@@ -203,7 +207,10 @@ def test_a_model_that_cannot_be_read_is_named(tmp_path: Path, changes: dict[str,
             "EncoderInvalid",
             "asks for sentence_transformers.models.Dense; Transformer, Pooling, Normalize can be had",
         ),
-        ("1_Pooling/config.json", b'{"pooling_mode_max_tokens": true}', "EncoderInvalid", "asks for pooling_mode_max"),
+        ("1_Pooling/config.json", b'{"pooling_mode_max_tokens": true}', "EncoderInvalid", "asks for max; mean or cls"),
+        ("1_Pooling/config.json", b'{"pooling_mode": "lasttoken"}', "EncoderInvalid", "asks for lasttoken; mean or"),
+        ("1_Pooling/config.json", b'{"pooling_mode": ["mean", "cls"]}', "EncoderInvalid", "asks for mean, cls; mean"),
+        ("1_Pooling/config.json", b"[]", "EncoderInvalid", "1_Pooling/config.json is no object"),
         ("tokenizer.json", b"{}", "EncoderInvalid", "tokenizer.json holds no tokenizer of the library tokenizers"),
     ],
 )

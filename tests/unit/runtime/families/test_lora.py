@@ -10,13 +10,18 @@ import torch
 from tests.unit.runtime.families.berts import SENTENCES, read_bert, write_bert
 from tests.unit.runtime.families.datasets import fit, run_onnx
 from tests.unit.runtime.families.test_encoder import LENGTH, rows, spec
+from tests.unit.runtime.stages.test_search import Kept
 
 from modelservice.contract.encoders import LowRankAdaptation
 from modelservice.contract.failure import StageError
-from modelservice.families import lora
+from modelservice.contract.model import Model
+from modelservice.contract.training import Hyperparameters
+from modelservice.families import family_named, lora
 from modelservice.families.lora import LowRankEncoder
 from modelservice.families.pretrained.texts import TextModel
 from modelservice.modalities.tokens import Tokens
+from modelservice.training.checkpointing import Checkpointing
+from modelservice.training.interruption import Interruption
 
 TUNED = {"lora": {"rank": 4}, "epochs": 20, "learningRate": 0.02}
 WEAK = {"logistic": {"c": 0.001}}
@@ -117,6 +122,28 @@ def test_numbers_are_learned_and_rows_without_validation_do(uri: str) -> None:
     dataset = replace(dataset, validation=dataset.validation.take(slice(0)))
     fitted = fit(dataset, spec(uri, head={"svm": {}}, fineTune={**TUNED, "epochs": 2}))
     assert run_onnx(fitted.onnx, dataset.test.features).shape == (len(dataset.test.values), 1)
+
+
+def test_each_training_of_a_key_goes_on_with_an_encoder_of_its_own(uri: str) -> None:
+    """A fold is tested on rows that the encoder of the stored model may have learned."""
+    dataset, settings = rows(uri), Model.model_validate(spec(uri, fineTune={**TUNED, "epochs": 2}))
+    said: list[str] = []
+    kept = Kept()
+    checkpointing = Checkpointing(
+        store=kept,
+        key="k",
+        data="d",
+        every_seconds=0,
+        clock=lambda: 0.0,
+        interruption=Interruption(KeyboardInterrupt),
+        say=said.append,
+    )
+    for own in (checkpointing, checkpointing.of("fold-1")):
+        family_named("encoder").fit(
+            settings.chosen, dataset, Hyperparameters(), observe=lambda _: None, checkpointing=own
+        )
+    assert list(kept.files) == ["train-encoder", "fold-1-encoder"]
+    assert said == []
 
 
 def test_a_rate_that_is_too_large_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,13 @@ def test_processes_that_share_a_step_are_refused() -> None:
     assert (error.value.reason, error.value.field) == ("NormalizationUnsuited", "spec.model.cnn.normalization")
 
 
+def test_batches_that_make_a_step_together_are_refused() -> None:
+    """Each would be standardised alone, so the step is not that of a batch as large as all of them."""
+    with pytest.raises(StageError, match="gradientAccumulation is 4: take a larger batchSize without it") as error:
+        check_normalizable(Hyperparameters(batch_size=2, gradient_accumulation=4), Ranks())
+    assert (error.value.reason, error.value.field) == ("NormalizationUnsuited", "spec.model.cnn.normalization")
+
+
 def test_weights_that_were_folded_are_not_gone_on_from() -> None:
     artifact = {"uri": "s3://models/digits", "digest": f"sha256:{'0' * 64}"}
     training = Hyperparameters.model_validate({"initialize": {"artifact": artifact}})

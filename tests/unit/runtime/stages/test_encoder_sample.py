@@ -17,9 +17,14 @@ from modelservice.artifact.stores import load_artifact
 from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.failure import Failure, StageError
 from modelservice.contract.report import Success
+from modelservice.contract.task import Task
 from modelservice.contract.work_order import FetchWork
+from modelservice.families import lora
+from modelservice.families.base import Fitted
+from modelservice.families.logistic import Logistic
 from modelservice.families.pretrained import read_pretrained
 from modelservice.modalities import objects as objects_module
+from modelservice.modalities.base import Dataset
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tokens import Tokens
 from modelservice.stages.recipe import Recipe
@@ -149,3 +154,33 @@ def test_a_trial_of_an_encoder_that_learns_on_is_judged(tmp_path: Path, head: di
     judged = Recipe.of(train_work(model=model, target="label"), dataset).judge(dataset, lambda _: None)
     assert 0 <= judged.evaluation.primary_metric.value <= 1
     assert (judged.epochs is None) == ("mlp" not in head)
+
+
+@pytest.mark.parametrize("asked", ["learn", "judge"])
+def test_what_is_measured_on_validation_rows_is_another_head_on_the_encoder_that_serves(
+    tmp_path: Path, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without these rows an encoder that learns on would be that of another epoch."""
+    learned: list[Dataset] = []
+    seen: list[Dataset] = []
+    fine_tuned, fit = lora.fine_tuned, Logistic.fit
+
+    def learning(encoder: Any, settings: Any, dataset: Dataset, **more: Any) -> Any:
+        learned.append(dataset)
+        return fine_tuned(encoder, settings, dataset, **more)
+
+    def noting(self: Logistic, settings: Any, dataset: Dataset, *given: Any, **more: Any) -> Fitted:
+        seen.append(dataset)
+        return fit(self, settings, dataset, *given, **more)
+
+    monkeypatch.setattr(lora, "fine_tuned", learning)
+    monkeypatch.setattr(Logistic, "fit", noting)
+    uri, tuned = write_bert(tmp_path / "bert"), {"epochs": 2}
+    work = train_work(model={"encoder": {"uri": uri, "head": {"logistic": {}}, "fineTune": tuned}}, target="label")
+    task = Task.model_validate({"classification": {"calibration": "Temperature"}})
+    dataset = rows(uri)
+    recipe = Recipe.of(work.model_copy(update={"task": task}), dataset)
+    getattr(recipe, asked)(dataset, lambda _: None)
+    assert [len(one.validation.values) for one in learned] == [len(dataset.validation.values)]
+    assert [len(one.validation.values) for one in seen] == [len(dataset.validation.values), 0]
+    np.testing.assert_array_equal(seen[1].train.features, seen[0].train.features)

@@ -169,7 +169,7 @@ def test_a_pod_that_was_overtaken_leaves_no_checkpoint(world: World, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("fine_tune", "name"), [({"fineTune": {"epochs": 4}}, "encoder"), ({}, "train")], ids=["encoder", "head"]
+    ("fine_tune", "name"), [({"fineTune": {"epochs": 4}}, "train-encoder"), ({}, "train")], ids=["encoder", "head"]
 )
 def test_what_was_learned_by_other_weights_of_an_encoder_is_not_gone_on_with(
     tmp_path: Path, fine_tune: dict[str, Any], name: str
