@@ -130,8 +130,8 @@ def turns_of(settings: Auto) -> int:
 def last_share(turns: int) -> int:
     """How many times longer the last network learns: as long as all before it together.
 
-    It is the smallest, so its epochs take least, and a small network that is taught goes on to gain for long (Beyer et
-    al., 2022).
+    It is of the smallest target, so its epochs take least, and a small network that is taught goes on to gain for long
+    (Beyer et al., 2022).
     """
     return PROBES + turns - 1
 
@@ -170,6 +170,10 @@ def expected_losses(before: Compressible, found: list[Compressible], context: St
 
 
 def choose(losses: list[float], *, budget: float) -> int:
-    """The last model that is expected to keep the budget; where none is, the one of which least is lost."""
+    """The last model that is expected to keep the budget; where none is, the one of which least is lost.
+
+    Not the one of fewest parameters: the last three are of one target, and it is by the rounding of their widths that
+    they differ, while the very last learned longest.
+    """
     within = [place for place, loss in enumerate(losses) if loss <= budget]
     return within[-1] if within else min(range(len(losses)), key=lambda place: (losses[place], -place))

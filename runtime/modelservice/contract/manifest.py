@@ -166,7 +166,9 @@ class Manifest(Document):
     it; ``family``, ``modality`` and ``task`` name members of the seams of the same name. What only a training knows is
     optional: an artifact may be packed from elsewhere. ``weights`` is the digest of the file of weights of a pretrained
     model that is served as it is. ``division`` tells which rows were tested, where their content alone decided;
-    ``encoder`` is what a head asks, which the artifact does not hold.
+    ``sides`` is the digest of the sides and weights that the rows of the training had (see ``modalities.division``),
+    which tells of the same data whether they are the same. ``encoder`` is what a head asks, which the artifact does not
+    hold.
     """
 
     kind: Literal["Manifest"] = "Manifest"
@@ -184,6 +186,7 @@ class Manifest(Document):
     compression: CompressionSummary | None = None
     weights: Sha256 | None = Field(default=None, exclude_if=lambda weights: weights is None)
     division: Division | None = Field(default=None, exclude_if=lambda division: division is None)
+    sides: Sha256 | None = Field(default=None, exclude_if=lambda sides: sides is None)
     encoder: SharedEncoder | None = Field(default=None, exclude_if=lambda encoder: encoder is None)
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=64)]
 

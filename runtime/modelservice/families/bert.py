@@ -69,7 +69,7 @@ class Pooling:
     """How the numbers of a text's tokens become those of the text."""
 
     first: bool
-    """Those of the first token; else the mean of all."""
+    """Those of the first token; else the mean of all. Where there is none, each is 0."""
     normalized: bool
     """Whether they are divided by their Euclidean length."""
 
@@ -94,8 +94,9 @@ def add_bert(graph: Graph, config: BertConfig, weights: Weights, pooling: Poolin
     for layer in range(config.num_hidden_layers):
         states = _layer(graph, states, hidden, weights, config, start=f"encoder.layer.{layer}.")
     if pooling.first:
-        first = graph.add("Gather", states, none, axis=1)
-        found = graph.add("Squeeze", first, graph.constant("bert.one_place", np.array([1], np.int64)))
+        place = graph.constant("bert.one_place", np.array([1], np.int64))
+        first, there = (graph.add("Squeeze", graph.add("Gather", of, none, axis=1), place) for of in (states, held))
+        found = graph.add("Mul", first, there)
     else:
         found = token_graph.add_mean(graph, states, held, name="bert")
     return _normalized(graph, found) if pooling.normalized else found

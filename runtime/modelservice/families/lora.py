@@ -87,7 +87,7 @@ class LowRankEncoder(nn.Module):
             given = self._dense(inner, f"{start}output.dense")
             states = self._norm(given + states, f"{start}output.LayerNorm", epsilon)
         if self._pooling.first:
-            found = states[:, 0]
+            found = states[:, 0] * held[:, :1]
         else:
             found = (states * held[:, :, None]).sum(dim=1) / held.sum(dim=1, keepdim=True).clamp_min(1)
         return functional.normalize(found, eps=_SHORTEST) if self._pooling.normalized else found

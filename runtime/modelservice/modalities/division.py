@@ -57,6 +57,13 @@ def unseen_rows(divided: Divided, data: Data, other: Division) -> Rows | None:
     return np.fromiter(unseen, dtype=np.int64)
 
 
+def sides_of(divided: Divided) -> str:
+    """The sha256 of the rows of each side, and of what each row counts: of the same data, whether both are the same."""
+    split = divided.split
+    found = [split.train, split.validation, split.test, np.empty(0) if divided.weights is None else divided.weights]
+    return sha256(b"".join(len(values).to_bytes(8, "big") + values.tobytes() for values in found))
+
+
 def _keys(divided: Divided, data: Data) -> Sequence[bytes] | None:
     """What decides the side of each row, where nothing else does."""
     split = data.split

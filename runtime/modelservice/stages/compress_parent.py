@@ -12,6 +12,7 @@ from modelservice.contract.manifest import METRICS_FILE, PREPROCESSING_FILE
 from modelservice.contract.work_order import CompressWork
 from modelservice.modalities.base import Dataset, Source
 from modelservice.modalities.dataset import Divided
+from modelservice.modalities.division import sides_of
 from modelservice.modalities.sources import check_held, read_rows
 from modelservice.modalities.tokenizers import tokenizer_of
 from modelservice.tasks import task_of
@@ -22,7 +23,7 @@ def read_parent(work: CompressWork, source: Source) -> tuple[Artifact, Divided, 
 
     Raises:
         StorageError: the model cannot be used.
-        DataError: the rows are not those of its training, or are read otherwise.
+        DataError: the rows are not those of its training, or are read, divided or weighed otherwise.
     """
     parent = _parent(work)
     _check_trained(parent)
@@ -34,6 +35,7 @@ def read_parent(work: CompressWork, source: Source) -> tuple[Artifact, Divided, 
     divided, dataset = read_rows(source, work.data, work.task, tokenizer=tokenizer)
     _check_same_data(parent, dataset)
     _check_same_preprocessing(parent, dataset)
+    _check_same_sides(parent, divided)
     # As the training left it: with the threshold that it chose.
     return parent, divided, replace(dataset, task=task_of(parent.signature))
 
@@ -85,9 +87,22 @@ def _check_same_preprocessing(parent: Artifact, dataset: Dataset) -> None:
     trained = _preprocessing(parent, type(dataset.preprocessing))
     if document_bytes(trained) == document_bytes(dataset.preprocessing):
         return
+    raise _otherwise("read")
+
+
+def _check_same_sides(parent: Artifact, divided: Divided) -> None:
+    """Texts are read alike whatever their sides are, and so may tables be, but no row that was learned from may judge.
+
+    An artifact of before there was such a digest says nothing of them.
+    """
+    if parent.manifest.sides not in (None, sides_of(divided)):
+        raise _otherwise("divided or weighed")
+
+
+def _otherwise(done: str) -> DataError:
     message = (
-        "the same data is now read otherwise than when the model was trained, by another release or other settings:"
+        f"the same data is now {done} otherwise than when the model was trained, by another release or other settings:"
         " change spec.data.version, which trains again, or with model.artifact name the data and settings that it was"
         " trained with"
     )
-    raise DataError("DataChanged", message, field="spec.data.version")
+    return DataError("DataChanged", message, field="spec.data.version")

@@ -12,7 +12,7 @@ from modelservice.families.base import Fitted
 from modelservice.families.pretrained import pretrained_of, tokenizer_of
 from modelservice.inference.batches import run_batches
 from modelservice.modalities.base import Dataset, Features
-from modelservice.modalities.division import division_of
+from modelservice.modalities.division import division_of, sides_of
 from modelservice.modalities.sources import check_held, read_rows
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
@@ -123,8 +123,15 @@ class TrainStage:
                 seed=work.training.seed,
                 search=report,
             )
-            division = division_of(divided, work.data)
-            return describe(order, recipe.family.name, subject, fitted, difference=difference, division=division)
+            return describe(
+                order,
+                recipe.family.name,
+                subject,
+                fitted,
+                difference=difference,
+                division=division_of(divided, work.data),
+                sides=sides_of(divided),
+            )
 
 
 TRAIN: Final = TrainStage()

@@ -36,6 +36,7 @@ def describe(
     *,
     difference: float,
     division: Division | None = None,
+    sides: str | None = None,
 ) -> Produced:
     """The artifact of a training, with reports on its subject.
 
@@ -46,6 +47,7 @@ def describe(
         fitted: the model.
         difference: the largest one between it and its ONNX form, in units of its outputs.
         division: which rows were tested, where that can be said of any.
+        sides: the digest of all sides; see ``Manifest``.
     """
     dataset, metrics, findings = subject.dataset, subject.metrics, examine(subject)
     signature = Signature(
@@ -98,6 +100,7 @@ def describe(
         parameters=fitted.parameters,
         model=OnnxSummary(opset=opset_of(fitted.onnx), max_difference=difference),
         division=division,
+        sides=sides,
         encoder=shared_by(dataset.preprocessing),
         files=file_entries(files),
     )

@@ -22,6 +22,11 @@ _ORIENTATION, _SIDEWAYS = 0x0112, range(5, 9)
 _READABLE = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 """What converts to ``_MODES`` without a loss of its own; deep grey, and inks, do not. Of deep colour Pillow reads the
 upper eight bits."""
+_DEEP_GREY = "LA;16B"
+_DEEP_COLOUR = "RGB;16B"
+"""How a PNG has its pixels: two of 16 bits a channel that Pillow opens as colours of 8."""
+_WHITE = {"L;2": 0b11, "L;4": 0b1111}
+"""Of greys of few bits, which Pillow brings to 8, but for the one that is transparent."""
 _WITH_ALPHA = frozenset({"LA", "RGBA"})
 _OPAQUE = 255
 MAX_PIXELS = 2**26
@@ -152,6 +157,7 @@ def _pixels(opened: Any, size: tuple[int, int], channels: int, *, scaled: bool) 
     if not scaled and sorted(opened.size) != sorted(size):
         raise PictureError(_size(opened.size, size))
     picture = opened
+    _settle_transparency(picture)
     picture.getexif()
     for written in ("exif", "Raw profile type exif"):  # read by now; where it is odd, to write it anew would fail
         picture.info.pop(written, None)
@@ -169,6 +175,22 @@ def _pixels(opened: Any, size: tuple[int, int], channels: int, *, scaled: bool) 
         picture = ImageOps.fit(picture, size, method=Image.Resampling.BILINEAR)
     pixels = np.asarray(picture, dtype=np.uint8)
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _settle_transparency(picture: Any) -> None:
+    """The grey that is transparent as that of pixels of 8 bits; what Pillow would take for another is refused.
+
+    Of an opened picture, whose pixels are not inflated yet: then nothing tells any longer how many bits they had.
+    """
+    kind = picture.tile[0].args if picture.tile else None
+    if kind == _DEEP_GREY:
+        raise PictureError("has pixels of kind LA;16: save it with 8 bits a channel, as RGB or grey")
+    transparent = picture.info.get("transparency")
+    if transparent is not None and kind == _DEEP_COLOUR:
+        raise PictureError("has a transparent colour of 16 bits a channel: save it with 8 bits a channel")
+    if transparent is not None and kind in _WHITE:
+        white = _WHITE[kind]
+        picture.info["transparency"] = (transparent & white) * (0xFF // white)
 
 
 def _size(found: tuple[int, int], expected: tuple[int, int]) -> str:

@@ -79,6 +79,19 @@ def test_a_text_without_a_token_has_numbers(uri: str) -> None:
     assert np.isfinite(numbers(adapted(encoder, differing=True), nothing)).all()
 
 
+def test_a_text_without_a_token_has_the_same_numbers_in_any_batch_where_the_first_token_tells(tmp_path: Path) -> None:
+    encoder = read_bert(
+        write_bert(tmp_path / "m", documents={"1_Pooling/config.json": {"pooling_mode_cls_token": True}})
+    )
+    tokens = Tokens(encoder.tokenizer, max_length=LENGTH).encode(["", "the view was great and poor"])
+    module = adapted(encoder, differing=False)
+    for compute in (encoder.compute, lambda rows: numbers(module, rows)):
+        alone, together = compute(tokens[:1]), compute(tokens)
+        np.testing.assert_array_equal(alone, together[:1])
+        assert not alone.any()
+        assert together[1].any()
+
+
 def test_it_learns_what_a_weak_head_cannot_and_one_graph_answers(uri: str) -> None:
     dataset = rows(uri)
     frozen, tuned = (fit(dataset, spec(uri, head=WEAK, **more)) for more in ({}, {"fineTune": TUNED}))

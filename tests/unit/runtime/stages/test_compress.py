@@ -578,3 +578,38 @@ def test_rows_that_are_read_otherwise_than_in_the_training_judge_nothing(trained
     with pytest.raises(DataError, match=r"read otherwise than when the model was trained") as caught:
         produce(compress_work(other, parent, trained.digest))
     assert (caught.value.reason, caught.value.field) == ("DataChanged", "spec.data.version")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"split": {"seed": 1}}, {"split": {"test": 0.4}}, {"split": {"groupBy": "g"}}, {"sampleWeight": None}],
+    ids=["seed", "share", "groups", "weights"],
+)
+def test_texts_that_are_divided_or_weighed_otherwise_than_in_the_training_judge_nothing(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    said = {"configMap": {"name": "d"}, "target": "y", "text": {"column": "t", "maxLength": 8}, "sampleWeight": "w"}
+    work = TrainWork(
+        data_file="texts.csv",
+        data=Data.model_validate(said),
+        model=Model.model_validate({"rnn": {"units": 2, "embedding": 2}}),
+        training=Hyperparameters(epochs=1),
+    )
+    lines = [
+        f"{TEXTS[place % len(TEXTS)]} {place},{'ab'[place % 2]},{1 + place % 3},{place % 9}" for place in range(60)
+    ]
+    content = "\n".join(["t,y,w,g", *lines]).encode()
+    trained = produce(work, content, key="parent")
+    asked = compress_work(work, store(trained, tmp_path / "parent"), trained.digest, maxAccuracyDrop=1)
+    assert produce(asked, content).manifest.sides == trained.manifest.sides
+    changed = asked.model_copy(update={"data": Data.model_validate(said | other)})
+    with pytest.raises(DataError, match=r"divided or weighed otherwise than when the model was trained") as caught:
+        produce(changed, content)
+    assert (caught.value.reason, caught.value.field) == ("DataChanged", "spec.data.version")
+
+
+def test_an_artifact_of_before_there_was_a_digest_of_the_sides_is_compressed(tmp_path: Path) -> None:
+    trained = produce(train_work(epochs=1), key="parent")
+    before = replace(trained, manifest=trained.manifest.model_copy(update={"sides": None}))
+    asked = compress_work(train_work(), store(before, tmp_path / "parent"), before.digest)
+    assert produce(asked).manifest.sides is None

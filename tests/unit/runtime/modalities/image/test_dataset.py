@@ -96,6 +96,14 @@ def test_equal_images_are_on_one_side_and_appended_ones_move_no_other() -> None:
     assert [row for row in after.test.tolist() if row < 60] == split.test.tolist()
 
 
+def test_images_that_differ_in_the_sign_of_zeros_alone_are_equal() -> None:
+    images = (pixels() * (pixels() % 2) / 255).astype(np.float32)
+    both = np.concatenate([images, np.where(images == 0, np.float32(-0.0), images)])
+    split = divide_rows(read_source(npz(X=both, y=np.tile(CLASSES, 2)), format=Format.NPZ), settings()).split
+    for side in (split.train, split.validation, split.test):
+        assert set(side[side < 60] + 60) == set(side[side >= 60])
+
+
 def test_arrays_in_memory_give_the_dataset_of_the_file() -> None:
     from_file = build_dataset(read_source(npz(X=pixels(), y=CLASSES), format=Format.NPZ), settings())
     in_memory = build_dataset(from_frame({"X": pixels(), "y": CLASSES.tolist()}), settings())

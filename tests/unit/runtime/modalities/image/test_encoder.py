@@ -38,6 +38,18 @@ def picture(image: NDArray[Any], form: str = "PNG", **more: Any) -> bytes:
     return buffer.getvalue()
 
 
+def png(lines: list[bytes], *, bits: int, kind: int, transparent: bytes | None = None) -> bytes:
+    """A PNG of 6 pixels a line, as Pillow writes none: bits a channel, kind and tRNS are those of its specification."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 6, len(lines), bits, kind, 0, 0, 0))
+    clear = b"" if transparent is None else chunk(b"tRNS", transparent)
+    filtered = b"".join(b"\0" + line for line in lines)  # each begins with how it is filtered: not at all
+    return b"\x89PNG\r\n\x1a\n" + head + clear + chunk(b"IDAT", zlib.compress(filtered)) + chunk(b"IEND", b"")
+
+
 def b64(content: bytes) -> dict[str, str]:
     return {"b64": b64encode(content).decode()}
 
@@ -121,14 +133,38 @@ def test_colour_becomes_grey_and_grey_colour() -> None:
 
 def test_of_deep_colour_the_upper_eight_bits_are_read() -> None:
     deep = np.random.default_rng(0).integers(0, 2**16, (4, 6, 3)).astype(">u2")
+    content = png([line.tobytes() for line in deep], bits=16, kind=2)
+    np.testing.assert_array_equal(ImageEncoder(COLOUR).from_frame([content]), (deep >> 8)[None])
 
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    lines = b"".join(b"\0" + line.tobytes() for line in deep)  # each begins with how it is filtered: not at all
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 6, 4, 16, 2, 0, 0, 0))
-    png = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
-    np.testing.assert_array_equal(ImageEncoder(COLOUR).from_frame([png]), (deep >> 8)[None])
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_grey_of_few_bits_is_transparent_where_the_picture_says_so(bits: int) -> None:
+    """The second of the six pixels of each line, whose bits are 0...01 as those of no other."""
+    size = -(-6 * bits // 8)
+    line = (1 << 8 * size - 2 * bits).to_bytes(size, "big")
+    content = png([line] * 4, bits=bits, kind=0, transparent=struct.pack(">H", 1))
+    clear = ImageEncoder(COLOUR.model_copy(update={"channels": 4})).from_frame([content])
+    assert np.asarray(clear)[0, :, :, 3].tolist() == [[255, 0, 255, 255, 255, 255]] * 4
+    with pytest.raises(InputError, match="is transparent in places"):
+        ImageEncoder(GREY).from_frame([content])
+    unused = png([bytes(size)] * 4, bits=bits, kind=0, transparent=struct.pack(">H", 1))
+    assert not np.asarray(ImageEncoder(GREY).from_frame([unused])).any()
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind", "transparent", "text"),
+    [
+        (2, 4, None, r"has pixels of kind LA;16: save it with 8 bits a channel"),
+        (3, 2, struct.pack(">HHH", 1, 2, 3), r"has a transparent colour of 16 bits a channel: save it with 8 bits"),
+    ],
+)
+def test_deep_pixels_that_would_be_read_as_others_are_refused(
+    channels: int, kind: int, transparent: bytes | None, text: str
+) -> None:
+    content = png([bytes(2 * 6 * channels)] * 4, bits=16, kind=kind, transparent=transparent)
+    for taken in (GREY, COLOUR, COLOUR.model_copy(update={"channels": 4})):
+        with pytest.raises(InputError, match=text):
+            ImageEncoder(taken).from_frame([content])
 
 
 def test_a_picture_is_turned_as_its_orientation_says() -> None:
