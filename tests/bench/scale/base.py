@@ -28,6 +28,11 @@ def written(requests: Sequence[Request]) -> list[Request]:
     return [request for request in requests if request.is_write and not request.is_election]
 
 
+def object_of(request: Request) -> tuple[str, str, str]:
+    """What a request is about: resource without a subresource, namespace and name."""
+    return request.resource.partition("/")[0], request.namespace, request.name
+
+
 def wait_until_ready(bench: Controller, services: int, *, ready: Callable[[Api], int] = ready_services) -> None:
     """Wait until that many ModelServices, or whatever ``ready`` counts, are Ready, and nothing is written any more."""
     api = bench.plane.api

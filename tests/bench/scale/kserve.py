@@ -20,9 +20,18 @@ from tests.bench.kwok.population import make_nodes
 from tests.bench.kwok.stages import foreign_stages
 from tests.bench.kwok.subject import OPERATOR, Controller
 from tests.bench.record import Figure, at_most, figure
-from tests.bench.scale.base import QUIET_SECONDS, say, seconds, show_requests, since, wait_until_ready, written
+from tests.bench.scale.base import (
+    QUIET_SECONDS,
+    object_of,
+    say,
+    seconds,
+    show_requests,
+    since,
+    wait_until_ready,
+    written,
+)
 from tests.bench.scale.changes import CHANGES, MEDIAN_LIMIT, TAIL_LIMIT, tail, times_of_changes
-from tests.bench.scale.rest import wait_out
+from tests.bench.scale.rest import before_and_after
 from tests.bench.scale.rollout import WITH_ARTIFACT, WITH_TRAINING
 from tests.bench.scale.takeover import RESTART_LIMIT, converged
 
@@ -75,8 +84,8 @@ def _brought_up(bench: Controller, services: int) -> list[Figure]:
     requests = since(before, settled)
     writes = written(requests)
     show_requests("of KServe until nothing was written any more", requests, services)
-    objects = {(request.resource.partition("/")[0], request.name) for request in writes}
-    children = sum(resource not in ("events", "inferenceservices") for resource, _ in objects)
+    objects = {object_of(request) for request in writes}
+    children = sum(resource not in ("events", "inferenceservices") for resource, _, _ in objects)
     milliseconds = 1000 * (settled.cpu - before.cpu)
     return [
         figure("first request to last write", seconds(requests[0].received, writes[-1].answered), "s"),
@@ -90,10 +99,7 @@ def _brought_up(bench: Controller, services: int) -> list[Figure]:
 
 
 def _rested(bench: Controller, services: int, window: float) -> list[Figure]:
-    settled = bench.usage()
-    say(f"all are Ready; watching them rest for {window:.0f} s")
-    wait_out(bench, settled, window)
-    rested = bench.usage()
+    settled, rested = before_and_after(bench, bench.usage, window)
     requests, passed = since(settled, rested), rested.at - settled.at
     show_requests("of KServe while converged", requests, services)
     return [

@@ -1,7 +1,8 @@
 """What the operator costs while there is nothing to do, and at a full resync."""
 
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from tests.bench.kwok.subject import Controller, Subject, Usage
 from tests.bench.record import Figure, at_most, figure
@@ -12,16 +13,15 @@ from modelservice_operator.machinery.sync import COMPARE_SECONDS
 CPU_LIMIT = 3.0
 """Milliseconds in a second: 0.3 % of a core."""
 
+Read = TypeVar("Read", bound=Usage)
+
 _WINDOW_SECONDS = 60.0
 """Around a resync."""
 
 
 def watch_rest(bench: Subject, services: int, window: float) -> list[Figure]:
     """Watch the operator rest; the two counts of writes come from different sides."""
-    settled = bench.read()
-    say(f"all are Ready; watching them rest for {window:.0f} s")
-    wait_out(bench, settled, window)
-    rested = bench.read()
+    settled, rested = before_and_after(bench, bench.read, window)
     requests, passed = since(settled, rested), rested.at - settled.at
     show_requests("while converged", requests, services)
     return [
@@ -64,6 +64,14 @@ def watch_resync(bench: Subject, *, led_since: float) -> list[Figure]:
 class _Sample(NamedTuple):
     at: float
     cpu: float
+
+
+def before_and_after(bench: Controller, read: Callable[[], Read], window: float) -> tuple[Read, Read]:
+    """What a controller at rest says of itself before and after a window."""
+    settled = read()
+    say(f"all are Ready; watching them rest for {window:.0f} s")
+    wait_out(bench, settled, window)
+    return settled, read()
 
 
 def wait_out(bench: Controller, start: Usage, window: float) -> None:

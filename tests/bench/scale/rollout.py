@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tests.bench.kwok.audit import Request
 from tests.bench.kwok.subject import Reading, Subject
 from tests.bench.record import Figure, at_most, figure
-from tests.bench.scale.base import say, seconds, show_requests, since, wait_until_ready, written
+from tests.bench.scale.base import object_of, say, seconds, show_requests, since, wait_until_ready, written
 
 CPU_FOR_EACH_OBJECT = 4.0
 REQUESTS_FOR_EACH_OBJECT = 1.3
@@ -55,7 +54,7 @@ def _figures(before: Reading, settled: Reading, services: int, limits: Limits) -
     """An object counts once, however often it is written: children, events, and the ModelService for its status."""
     requests = since(before, settled)
     writes = written(requests)
-    objects = {_object(request) for request in writes}
+    objects = {object_of(request) for request in writes}
     children = sum(resource not in ("events", "modelservices") for resource, _, _ in objects)
     milliseconds = 1000 * (settled.cpu - before.cpu)
     return [
@@ -82,7 +81,3 @@ def _figures(before: Reading, settled: Reading, services: int, limits: Limits) -
 
 def _within(name: str, value: float, unit: str, limit: float | None) -> Figure:
     return figure(name, value, unit) if limit is None else at_most(name, value, unit, limit)
-
-
-def _object(request: Request) -> tuple[str, str, str]:
-    return request.resource.partition("/")[0], request.namespace, request.name
