@@ -158,13 +158,14 @@ class Batcher:
         if (wait := (self._rows + self._running) * self._row_seconds) > self.max_wait:
             raise self._full(f"about {wait * 1000:.0f} ms to wait", wait)
         if timeout is None:
-            self._queue.append(Waiting(rows, asker, compute or self._compute, self.load))
+            waiting = Waiting(rows, asker, compute or self._compute, self.load)
         else:
-            self._queue.append(self._limited(rows, asker, compute or self._compute, timeout, wait))
-        self._rows += len(rows)
-        if alone and self._timer is None and not (self._handed or self._delay):
-            self._compute_queue()
+            waiting = self._limited(rows, asker, compute or self._compute, timeout, wait)
+        if alone and not (self._queue or self._handed or self._delay) and waiting.count <= self._size:
+            self._compute_parts([waiting.take(self._size)])
             return
+        self._queue.append(waiting)
+        self._rows += waiting.count
         if patience != self._patience:
             self._patience = max(self._patience, patience)
         if self._timer is None or not self._timer_is_due:
@@ -210,6 +211,9 @@ class Batcher:
         if not parts:  # all who waited have left
             self._busy_since = None
             return
+        self._compute_parts(parts)
+
+    def _compute_parts(self, parts: list[Part]) -> None:
         batch, now = Batch(parts), self._clock()
         self.load.take([part.request.begun for part in parts if part.start == 0], now)
         self._follow_drain(now, len(batch))
