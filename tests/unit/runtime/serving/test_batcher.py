@@ -123,6 +123,52 @@ async def test_what_waits_together_shares_a_batch(costs: Costs) -> None:
     assert batcher.queued_rows == 0
 
 
+class Told:
+    """An asker that keeps what it is told."""
+
+    disconnected = False
+
+    def __init__(self) -> None:
+        self.outcomes: list[Any] = []
+
+    def take(self, outcome: Any) -> None:
+        self.outcomes.append(outcome.raw.tolist() if isinstance(outcome, Results) else outcome)
+
+
+async def test_who_is_alone_is_answered_at_once() -> None:
+    told, compute = Told(), Recorder()
+    batcher = batcher_of(compute)
+    batcher.ask(rows(1, 2), told, alone=True)
+    assert told.outcomes == [[[2], [4]]]
+    assert (batcher.queued_rows, batcher.load.requests_in_flight) == (0, 0.0)
+
+
+async def test_who_is_alone_with_something_wrong_is_told_so_once() -> None:
+    told = Told()
+    batcher_of(Recorder()).ask(rows(1, "wrong"), told, alone=True)
+    (outcome,) = told.outcomes
+    assert (outcome.row, outcome.column) == (1, "x")
+
+
+async def test_who_is_alone_with_more_rows_than_a_batch_has_is_answered_in_several() -> None:
+    told, compute = Told(), Recorder()
+    batcher_of(compute).ask(rows(*range(10)), told, alone=True)
+    await _turns()
+    assert told.outcomes == [[[2 * value] for value in range(10)]]
+    assert compute.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+async def test_nobody_is_alone_behind_those_who_wait() -> None:
+    told, compute = Told(), Recorder()
+    batcher = batcher_of(compute)
+    first = batcher.submit(rows(1))
+    batcher.ask(rows(2), told, alone=True)
+    assert not told.outcomes
+    assert await answers(first) == [[[2]]]
+    assert told.outcomes == [[[4]]]
+    assert compute.batches == [[1, 2]]
+
+
 @pytest.mark.parametrize("costs", [INLINE, THREADED])
 async def test_only_what_was_answered_is_counted(costs: Costs) -> None:
     """Rows that share a batch with a wrong one are computed again, and counted once."""
