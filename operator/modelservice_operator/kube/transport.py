@@ -151,7 +151,7 @@ class Transport:
         sent = _Request(verb, method, kind, path, params, {**content, **(headers or {})}, data)
         try:
             async with asyncio.timeout(timeout_seconds):
-                async with self._send(sent) as response:
+                async with await self._answer(sent) as response:
                     payload = await _bounded(response, limit_bytes, what)
         except TimeoutError as error:
             raise Transient(f"{what}: no answer in {timeout_seconds:g} s") from error
@@ -188,7 +188,7 @@ class Transport:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds)
         sent = _Request(verb, "GET", kind, path, params, headers, None, timeout)
         try:
-            async with self._send(sent) as response:
+            async with await self._answer(sent) as response:
                 if response.status != HTTPStatus.OK:
                     _raise_for(response, await _bounded(response, ANSWER_BYTES, what), what)
                 yield response.content.iter_any()
@@ -197,31 +197,31 @@ class Transport:
         except (aiohttp.ClientError, OSError) as error:
             raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
 
-    @asynccontextmanager
-    async def _send(self, request: "_Request") -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer's head, after a second try with fresh credentials where the first ones are refused."""
-        async with self._send_once(request) as response:
-            if response.status != HTTPStatus.UNAUTHORIZED:
-                yield response
-                return
-        self._credentials = self._connect().as_http_headers()
-        async with self._send_once(request) as response:
-            yield response
+    async def _answer(self, request: "_Request") -> aiohttp.ClientResponse:
+        """The answer's head, after a second try with fresh credentials where the first ones are refused.
 
-    @asynccontextmanager
-    async def _send_once(self, request: "_Request") -> AsyncIterator[aiohttp.ClientResponse]:
+        Who gets it closes it.
+        """
+        response = await self._send(request)
+        if response.status != HTTPStatus.UNAUTHORIZED:
+            return response
+        response.close()
+        self._credentials = self._connect().as_http_headers()
+        return await self._send(request)
+
+    async def _send(self, request: "_Request") -> aiohttp.ClientResponse:
         code = _NO_ANSWER
         try:
-            async with self._session.request(
+            response = await self._session.request(
                 request.method,
                 self._server + request.path,
                 params=request.params,
                 headers={**self._credentials, **request.headers},
                 data=request.data,
                 timeout=request.timeout,
-            ) as response:
-                code = str(response.status)
-                yield response
+            )
+            code = str(response.status)
+            return response
         finally:
             self._metrics.api_requests.labels(request.verb, request.kind.kind, code).inc()
 
