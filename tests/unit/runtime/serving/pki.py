@@ -49,6 +49,10 @@ class Authority:
         signed = self._signed(key.public_key(), common, names).public_bytes(serialization.Encoding.PEM)
         return {"tls.crt": signed, "tls.key": _pem(key), "ca.crt": self.pem}
 
+    def sign(self, other: "Authority") -> bytes:
+        """The certificate of another authority, which is below this one."""
+        return self._signed(other._key.public_key(), other._name, None).public_bytes(serialization.Encoding.PEM)
+
     def _signed(
         self, key: ec.EllipticCurvePublicKey, common: str, names: x509.SubjectAlternativeName | None
     ) -> x509.Certificate:
