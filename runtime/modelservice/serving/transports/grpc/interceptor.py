@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 
 from modelservice.serving.access.rates import Rates
-from modelservice.serving.callers import PUBLIC, Peer
+from modelservice.serving.callers import PUBLIC, Peer, plain_address
 from modelservice.serving.chain import UNMATCHED, Arrival, Chain
 from modelservice.serving.errors import RequestError, TooSlowError, UnknownMethodError, as_request_error, message_of
 from modelservice.serving.inference import LARGE_BODY
@@ -164,7 +164,7 @@ def peer_of(context: Any) -> Peer:
     address = where.rpartition(":")[0].removeprefix("%5B").removesuffix("%5D")
     shown = context.auth_context()
     names = (name for kind in _NAMES for name in shown.get(kind, ()))
-    return Peer(address, tuple(dict.fromkeys(name.decode("utf-8", "replace") for name in names)))
+    return Peer(plain_address(address), tuple(dict.fromkeys(name.decode("utf-8", "replace") for name in names)))
 
 
 def without_frames(error: RequestError) -> RequestError:
