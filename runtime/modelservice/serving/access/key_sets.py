@@ -125,6 +125,7 @@ class KeySet:
         self._source = source
         self._algorithms = tuple(algorithms)
         self._missed = False
+        self._failure: OSError | ValueError | None = None
         self.arrived = False
         self.keys: Keys = {}
 
@@ -141,14 +142,21 @@ class KeySet:
         A set without a key that can be used is taken over too: an issuer takes keys back so.
 
         Raises:
-            OSError: it cannot be read; the keys stay.
-            ValueError: it is no set; the keys stay.
+            OSError: it cannot be read, or could not the last time; the keys stay.
+            ValueError: it is no set, or was none the last time; the keys stay.
         """
-        documents = await self._source.read(soon=self._missed or not self.keys)
-        if documents is None:
-            return False
-        self._missed = False
-        keys = parse_sets(documents, self._algorithms)
+        try:
+            documents = await self._source.read(soon=self._missed or not self.keys)
+            if documents is None:
+                if self._failure is None:
+                    return False
+                raise self._failure.with_traceback(None)  # it is no less wrong while it is not tried again
+            self._missed = False
+            keys = parse_sets(documents, self._algorithms)
+        except (OSError, ValueError) as error:
+            self._failure = error
+            raise
+        self._failure = None
         if not keys:
             _LOG.warning("the key set has no key for %s: no token is taken", ", ".join(self._algorithms))
         changed = _plain(keys) != _plain(self.keys)

@@ -28,7 +28,7 @@ from modelservice.contract.places import JWKS_CA_FOLDER, JWKS_FOLDER
 from modelservice.serving.access import key_sets, tokens
 from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.access.folder import Folder
-from modelservice.serving.access.gate import build_gate
+from modelservice.serving.access.gate import Kept, build_gate
 from modelservice.serving.access.key_sets import (
     PERIOD_SECONDS,
     SOON_SECONDS,
@@ -309,7 +309,10 @@ async def test_an_issuer_is_asked_now_and_then_and_its_keys_outlive_it() -> None
         await verified.refresh()
     with pytest.raises(KeysMissingError):
         verified.caller_of(bearer(token()))
-    for now[0] in (SOON_SECONDS - 1, SOON_SECONDS, SOON_SECONDS + PERIOD_SECONDS - 1):
+    now[0] = SOON_SECONDS - 1
+    with pytest.raises(OSError, match="down"):
+        await verified.refresh()
+    for now[0] in (SOON_SECONDS, SOON_SECONDS + PERIOD_SECONDS - 1):
         await verified.refresh()
     assert asked == [0, SOON_SECONDS]
     now[0] += 1
@@ -378,6 +381,33 @@ async def test_a_key_that_was_missed_too_early_is_looked_for_all_the_same() -> N
     now[0] = 2 * SOON_SECONDS
     await verified.refresh()
     assert verified.caller_of(bearer(token(SECOND, "2"))).subject == "shop"
+    assert answers == []
+
+
+async def test_an_issuer_that_is_down_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    answers: list[bytes | OSError] = [OSError("down"), OSError("down"), b"moved", key_set(jwk(FIRST)), OSError("down")]
+
+    def fetch() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    settings = Jwt.model_validate(SAID)
+    keys = KeySet(WebSource(fetch, clock=lambda: now[0]), settings.algorithms)
+    kept = Kept(Tokens(settings, keys))
+    for now[0] in (0.0, 2.0, SOON_SECONDS, SOON_SECONDS + 2):
+        await kept.refresh()
+    assert caplog.text.count("the last stays: down") == 1
+    for now[0] in (2 * SOON_SECONDS, 2 * SOON_SECONDS + 2):
+        await kept.refresh()
+    assert caplog.text.count("the last stays: a key set is no JSON") == 1
+    assert not kept.arrived.is_set()
+    for now[0] in (3 * SOON_SECONDS, 3 * SOON_SECONDS + 2, 3 * SOON_SECONDS + PERIOD_SECONDS):
+        await kept.refresh()
+    assert kept.arrived.is_set()
+    assert caplog.text.count("the last stays: down") == 2
     assert answers == []
 
 
