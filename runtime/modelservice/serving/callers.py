@@ -27,16 +27,16 @@ class Peer(NamedTuple):
 
 
 UNKNOWN_PEER: Final = Peer("")
-PUBLIC: Final = frozenset(
+PUBLIC_METHODS: Final = frozenset(
     {
-        "/v2/health/live",
-        "/v2/health/ready",
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/Watch",
         "/inference.GRPCInferenceService/ServerLive",
         "/inference.GRPCInferenceService/ServerReady",
     }
 )
+"""Those of gRPC: over HTTP there is nothing at such a path."""
+PUBLIC: Final = frozenset({"/v2/health/live", "/v2/health/ready"}) | PUBLIC_METHODS
 """Paths and methods that are answered to whoever asks: probes and load balancers have no credentials."""
 _MAPPED: Final = "::ffff:"
 _SITE: Final = 64
@@ -50,7 +50,7 @@ def names_of(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:
     said = certificate.get("subjectAltName", ())
     common = [value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"]
     alternative = [value for wanted in ("URI", "DNS") for kind, value in said if kind == wanted]
-    return tuple(dict.fromkeys([*alternative, *common]))
+    return tuple(dict.fromkeys(filter(None, [*alternative, *common])))
 
 
 def plain_address(shown: str) -> str:

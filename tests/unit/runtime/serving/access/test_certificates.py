@@ -224,6 +224,15 @@ async def test_the_best_name_of_a_client_is_the_same_in_each_transport(tmp_path:
     assert [who for _, (_, _, who, *_), _ in log._waiting] == ["spiffe://cluster/shop"] * 2
 
 
+async def test_a_certificate_without_a_name_names_nobody_in_each_transport(tmp_path: Path) -> None:
+    log, nameless = AuditLog(io.BytesIO()), CLIENTS.issue("", dns="")
+    shown = core(tmp_path, {}, audit=log)
+    async with served(shown) as address, serving(shown) as port:
+        assert await call(address, nameless) == "OK"
+        assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, nameless))
+    assert [who for _, (_, _, who, *_), _ in log._waiting] == [None] * 2
+
+
 async def test_calls_are_encrypted_and_their_clients_known(tmp_path: Path) -> None:
     guarded = core(tmp_path, {"subjects": ["spiffe://cluster/shop"]})
     async with served(guarded) as address:
