@@ -55,7 +55,7 @@ class Source(Protocol):
     """Where sets come from."""
 
     async def read(self, *, soon: bool) -> list[bytes] | None:
-        """The sets, or None where it is not time to read them again; ``soon``: a key was missed.
+        """The sets, or None where it is not time to read them again; ``soon``: a key was missed, or the last were none.
 
         Raises:
             OSError: they cannot be read.
@@ -146,7 +146,7 @@ class KeySet:
             ValueError: it is no set, or was none the last time; the keys stay.
         """
         try:
-            documents = await self._source.read(soon=self._missed or not self.keys)
+            documents = await self._source.read(soon=self._missed or self._failure is not None or not self.keys)
             if documents is None:
                 if self._failure is None:
                     return False

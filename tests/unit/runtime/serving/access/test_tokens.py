@@ -409,6 +409,11 @@ async def test_an_issuer_that_is_down_is_said_once(caplog: pytest.LogCaptureFixt
     assert kept.arrived.is_set()
     assert caplog.text.count("the last stays: down") == 2
     assert answers == []
+    for answer in (b"<html>", key_set(jwk(SECOND, "2"))):  # a set that is none is asked for again as soon
+        answers.append(answer)
+        now[0] += SOON_SECONDS
+        await kept.refresh()
+    assert set(keys.keys) == {("2", "ES256"), (None, "ES256")}
 
 
 def test_a_process_ends_though_its_issuer_never_does(monkeypatch: pytest.MonkeyPatch) -> None:
