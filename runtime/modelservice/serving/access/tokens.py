@@ -55,7 +55,8 @@ class Tokens:
         if known is not None and known.until > self._clock() and compare_digest(known.digest, digest):
             return known.caller
         if len(token) > MAX_TOKEN:
-            raise UnauthenticatedError(f"the token is longer than {MAX_TOKEN} bytes", tried=True, counts=False)
+            said = f"the token is longer than {MAX_TOKEN} bytes; ask its issuer for one with fewer claims"
+            raise UnauthenticatedError(said, tried=True, counts=False)
         caller, until = self._verify(token)
         self._verified.pop(digest, None)
         if len(self._verified) >= MAX_REMEMBERED:
