@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelservice.contract.failure import Failure
+from modelservice.contract.places import API_KEYS_FOLDER, JWKS_CA_FOLDER, JWKS_FOLDER, TLS_FOLDER
 from modelservice_operator.constants import LABEL_CLAIM
+from modelservice_operator.domain.builders.encryption import KEYS_VOLUME
 from modelservice_operator.domain.jobs import OOM_KILLED, JobPhase, StageJob
 from modelservice_operator.domain.observe import IMAGE_REASONS, Observed, is_of_volume
 from modelservice_operator.domain.problem import Problem
@@ -29,6 +31,16 @@ _ARTIFACT_IMAGE_REMEDY = (
     "it is the artifact: check spec.artifacts.image.pullSecretRef, and that nodes reach the registry (plain HTTP and"
     " certificates are settings of theirs)"
 )
+_MISSING = re.compile(r'for volume "([^"]+)" : (?:secret|configmap) "')
+"""In what kubelet says of a Secret or a ConfigMap that is not there."""
+_FIELDS_OF_VOLUMES = {
+    TLS_FOLDER: "spec.serving.tls.secretRef",
+    API_KEYS_FOLDER: "spec.serving.auth.apiKeys.secretRef",
+    JWKS_FOLDER: "spec.serving.auth.jwt.jwks",
+    JWKS_CA_FOLDER: "spec.serving.auth.jwt.jwks.caConfigMapRef",
+    KEYS_VOLUME: "spec.artifacts.encryption.secretRef",
+}
+"""What names the Secret or the ConfigMap of a volume; that of data is none of them."""
 _START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", CRASH_LOOP})
 
 
@@ -197,6 +209,9 @@ def with_remedy(message: str, *, section: str) -> str:
     a change of the status.
     """
     message = _POD_NAME.sub(r'pods "\1-"', message)
+    volume = _MISSING.search(message)
+    if volume is not None and (field := _FIELDS_OF_VOLUMES.get(volume[1])) is not None:
+        return f"{message} (see {field})"
     remedies = {
         "must specify": f"(a ResourceQuota wants them: set {section}.resources)",
         "exceeded quota": f"(lower {section}.resources, or ask for a larger ResourceQuota)",

@@ -11,14 +11,16 @@ _MOST_VALUES = 4096
 """A tensor with more values makes no example that anybody would read or paste."""
 
 
-def example_request(owner: Owner, record: StageRecord, base: str, *, key: bool) -> str:
+def example_request(owner: Owner, record: StageRecord, base: str, *, key: bool, certificate: bool) -> str:
     """A curl whose values are medians and modes, or an empty tensor, never a real row.
 
-    ``base`` is the URL of the Service; with ``key`` the curl sends an API key or a token, which its user puts in.
+    ``base`` is the URL of the Service; with ``key`` the curl sends an API key or a token, which its user puts in, and
+    with ``certificate`` it shows one of its user's.
 
     A signature too large for the report is not known here; then the curl asks the model for its inputs.
     """
     curl = "curl -s --cacert ca.crt" if base.startswith("https:") else "curl -s"
+    curl += " --cert tls.crt --key tls.key" if certificate else ""
     shown = ' -H "authorization: Bearer $KEY"' if key else ""
     url = f"{base}/v1/models/{owner.name}"
     instance = _instance(record.signature) if record.signature else None

@@ -19,7 +19,7 @@ from modelservice_operator.domain.names import service_url
 from modelservice_operator.domain.observe import Observed, image_of, told
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.queueing import QUEUED
-from modelservice_operator.domain.records import Revision, metric_text
+from modelservice_operator.domain.records import Revision, StageRecord, metric_text
 from modelservice_operator.domain.rollout import rollout
 from modelservice_operator.kinds import SERVICE
 from modelservice_operator.objects import Object
@@ -68,15 +68,17 @@ def _answers(observed: Observed) -> dict[str, Any]:
         "metric": metric_text(evaluation.primary_metric) if evaluation else None,
         "source": served.record.source,
         "url": url,
-        "example": example_request(observed.owner, served.record, url, key=_asks_for_key(observed)) if url else None,
+        "example": _example(observed, served.record, url) if url else None,
     }
 
 
-def _asks_for_key(observed: Observed) -> bool:
-    """Whether the pods that serve were told to know their callers."""
+def _example(observed: Observed, record: StageRecord, url: str) -> str:
+    """How to ask the pods that serve, by what they were told of callers."""
     pod = (observed.deployment or {}).get("spec", {}).get("template", {}).get("spec", {})
     arguments = (argument for container in pod.get("containers", ()) for argument in container.get("args", ()))
-    return any(argument.startswith(f"{ACCESS}=") and '"auth":' in argument for argument in arguments)
+    access = next((argument for argument in arguments if argument.startswith(f"{ACCESS}=")), "")
+    keyed, certified = (f'"{name}":' in access for name in ("auth", "clientCertificates"))
+    return example_request(observed.owner, record, url, key=keyed, certificate=certified)
 
 
 def summarize_invalid(observed: Observed, problem: Problem, *, now: datetime) -> Object:

@@ -27,17 +27,18 @@ class Peer(NamedTuple):
 
 
 UNKNOWN_PEER: Final = Peer("")
-PUBLIC: Final = frozenset(
+PUBLIC_METHODS: Final = frozenset(
     {
-        "/v2/health/live",
-        "/v2/health/ready",
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/Watch",
         "/inference.GRPCInferenceService/ServerLive",
         "/inference.GRPCInferenceService/ServerReady",
     }
 )
+"""Those of gRPC: over HTTP there is nothing at such a path."""
+PUBLIC: Final = frozenset({"/v2/health/live", "/v2/health/ready"}) | PUBLIC_METHODS
 """Paths and methods that are answered to whoever asks: probes and load balancers have no credentials."""
+_MAPPED: Final = "::ffff:"
 _SITE: Final = 64
 """Bits of an IPv6 address that a network gives its user: the others are the user's to choose."""
 
@@ -49,17 +50,27 @@ def names_of(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:
     said = certificate.get("subjectAltName", ())
     common = [value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"]
     alternative = [value for wanted in ("URI", "DNS") for kind, value in said if kind == wanted]
-    return tuple(dict.fromkeys([*alternative, *common]))
+    return tuple(dict.fromkeys(filter(None, [*alternative, *common])))
+
+
+def plain_address(shown: str) -> str:
+    """An address of IPv4 as such: a socket for both shows it as one of IPv6."""
+    if not shown.startswith(_MAPPED):
+        return shown
+    try:
+        mapped = IPv6Address(shown).ipv4_mapped
+    except ValueError:
+        return shown
+    return shown if mapped is None else str(mapped)
 
 
 def site_of(address: str) -> str:
     """What one client has: an IPv4 address, or all IPv6 addresses of a network."""
+    address = plain_address(address)
     if ":" not in address:
         return address
     try:
         parsed = IPv6Address(address)
     except ValueError:
         return address
-    if parsed.ipv4_mapped is not None:  # as a socket for both shows IPv4
-        return str(parsed.ipv4_mapped)
     return str(IPv6Network((int(parsed), _SITE), strict=False).network_address)

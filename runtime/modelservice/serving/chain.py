@@ -31,7 +31,8 @@ class Arrival:
         length: bytes of its body as it says them, or None where it does not; beyond any limit, just a large number.
         encoding: its Content-Encoding, or None.
         header_length: its Inference-Header-Content-Length, or None.
-        path: path, or full name of a method, as it was asked for; empty where nobody needs it.
+        path: path, or full name of a method, as it was asked for; empty where it is none of this transport's, or nobody
+            needs it.
         peer: the other end of the connection.
         model: the name of the model that is asked, where only the message says it; empty before and elsewhere.
         credential: the key or token in its headers; None until a guard has looked for it.

@@ -201,7 +201,8 @@ def _around_model(
 
 
 def _audit_log(stack: ExitStack) -> AuditLog:
-    audit = AuditLog(sys.stdout.buffer)
+    stdout = sys.stdout.buffer
+    audit = AuditLog(getattr(stdout, "raw", stdout))
     audit.start()
     stack.callback(audit.close)
     return audit

@@ -337,6 +337,24 @@ def test_the_url_and_the_example_say_how_to_call() -> None:
     assert status["url"] == "https://churn.default.svc"
     assert status["example"].startswith("curl -s --cacert ca.crt https://churn.default.svc/v1/models/churn:predict -H")
     assert ' -H "authorization: Bearer $KEY" ' in status["example"]
+    assert "--cert" not in status["example"]
+
+
+def test_the_example_shows_a_certificate_where_one_is_asked_for() -> None:
+    world = World()
+    world.serve(serving={"tls": {"secretRef": {"name": "cert"}, "clientCertificates": {}}})
+    assert world.status()["example"].startswith("curl -s --cacert ca.crt --cert tls.crt --key tls.key https://churn.")
+
+
+def test_a_name_with_dollars_reaches_the_server_as_it_is() -> None:
+    subjects = ["$(HOME)", "a$$b", "host$"]
+    world = World()
+    world.serve(serving={"tls": {"secretRef": {"name": "c"}, "clientCertificates": {"subjects": subjects}}})
+    (deployment,) = world.ours(DEPLOYMENT)
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    (told,) = (one for one in server["args"] if one.startswith("--access="))
+    for subject in subjects:
+        assert f'"{subject.replace("$", "$$")}"' in told
 
 
 @pytest.mark.parametrize(("said", "scraped"), [({}, []), ({"tls": {"secretRef": {"name": "cert"}}}, [8082])])

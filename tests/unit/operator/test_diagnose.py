@@ -117,3 +117,21 @@ def test_a_pod_that_could_not_be_made_is_said_without_the_random_part_of_its_nam
     (first, second) = (with_remedy(words.format(end), section="spec.training") for end in ("x7k2p", "bq9zz"))
     assert first == second
     assert 'pods "churn-train-abc-" is forbidden' in first
+
+
+@pytest.mark.parametrize(
+    ("volume", "words", "field"),
+    [
+        ("tls", 'secret "iris-tls" not found', "spec.serving.tls.secretRef"),
+        ("api-keys", 'secret "callers" not found', "spec.serving.auth.apiKeys.secretRef"),
+        ("jwks", 'configmap "issuer" not found', "spec.serving.auth.jwt.jwks"),
+        ("jwks-ca", 'configmap "ca" not found', "spec.serving.auth.jwt.jwks.caConfigMapRef"),
+        ("encryption", 'secret "keys" not found', "spec.artifacts.encryption.secretRef"),
+        ("data", 'configmap "iris" not found', "spec.data.configMap"),
+    ],
+)
+def test_what_a_pod_waits_for_names_the_field_of_its_volume(volume: str, words: str, field: str) -> None:
+    message = f'MountVolume.SetUp failed for volume "{volume}" : {words}'
+    problem = event_problem([{"type": "Warning", "reason": "FailedMount", "message": message}], section="spec.serving")
+    assert problem is not None
+    assert problem.message == f"{message} (see {field})"

@@ -9,7 +9,7 @@ from modelservice_operator.domain.records import ArtifactReference, Revision
 from modelservice_operator.domain.stores import Access
 from modelservice_operator.objects import Object
 
-_VOLUME = "encryption"
+KEYS_VOLUME = "encryption"
 
 
 def current_secret(artifacts: Artifacts) -> str | None:
@@ -38,8 +38,8 @@ def with_keys(access: Access, secret: str | None, *, encrypts: str | None = None
     if secret is None:
         return access
     paths = [*([f"{ENCRYPTION_PATH}/{encrypts}"] if encrypts else []), ENCRYPTION_PATH]
-    volume: Object = {"name": _VOLUME, "secret": {"secretName": secret}}
-    mount: Object = {"name": _VOLUME, "mountPath": ENCRYPTION_PATH, "readOnly": True}
+    volume: Object = {"name": KEYS_VOLUME, "secret": {"secretName": secret}}
+    mount: Object = {"name": KEYS_VOLUME, "mountPath": ENCRYPTION_PATH, "readOnly": True}
     return replace(
         access,
         volumes=(*access.volumes, volume),

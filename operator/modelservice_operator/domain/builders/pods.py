@@ -85,7 +85,7 @@ def build_container(
         "name": name,
         "image": image,
         "imagePullPolicy": settings.image_pull_policy,
-        "args": args,
+        "args": [one.replace("$", "$$") for one in args],  # kubelet reads $(NAME) as a variable, and $$ as $
         "env": [*container_environment(pods), *(variable for one in access for variable in one.env)],
         "resources": resources,
         "securityContext": container_security(),

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from codecs import BOM_UTF8
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final, NamedTuple
@@ -12,9 +13,11 @@ from modelservice.serving.callers import Caller, Credential
 from modelservice.serving.errors import UnauthenticatedError
 
 MIN_CHARACTERS: Final = 16
-"""A shorter key can be guessed; it is left out, and the log says so."""
+"""A shorter key can be guessed; it is left out, and the log says so: one that only its digest tells once it is sent."""
 _DIGEST: Final = b"sha256:"
-_HASHED: Final = re.compile(_DIGEST + rb"([0-9a-fA-F]{64})")
+_HASHED: Final = re.compile(_DIGEST + rb"([0-9a-f]{64})", re.IGNORECASE)
+_UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header can hold; UTF-16 has it between letters."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,6 +55,11 @@ class ApiKeys:
         known = self._known.get(credential.digest)
         if known is None or not compare_digest(known.digest, credential.digest):
             raise UnauthenticatedError("the API key is not known", tried=True)
+        if len(credential.text) < MIN_CHARACTERS:  # as of a variable that was empty when its digest was made
+            del self._known[credential.digest]
+            said = "API key %s: a digest is that of fewer than %d characters; left out"
+            _LOG.warning(said, known.caller.subject, MIN_CHARACTERS)
+            raise UnauthenticatedError("the API key is not known", tried=True)
         return known.caller
 
     async def refresh(self) -> None:
@@ -70,16 +78,13 @@ def _read(folder: Folder) -> dict[bytes, _Known]:
     known: dict[bytes, _Known] = {}
     for name, content in folder.read().items():
         caller = Caller(name)
-        for number, line in enumerate(content.splitlines(), start=1):
+        for number, line in enumerate(content.removeprefix(BOM_UTF8).splitlines(), start=1):
             key = line.strip()
             if not key or key.startswith(b"#"):
                 continue
             hashed = _HASHED.fullmatch(key)
-            if hashed is None and key.startswith(_DIGEST):
-                _LOG.warning("API key %s, line %d: sha256: and 64 digits, and nothing else; left out", name, number)
-                continue
-            if hashed is None and len(key) < MIN_CHARACTERS:
-                _LOG.warning("API key %s, line %d: shorter than %d characters, left out", name, number, MIN_CHARACTERS)
+            if hashed is None and (wrong := _wrong(key)) is not None:
+                _LOG.warning("API key %s, line %d: %s; left out", name, number, wrong)
                 continue
             digest = sha256(key).digest() if hashed is None else bytes.fromhex(hashed[1].decode())
             if digest in known and known[digest].caller != caller:
@@ -87,3 +92,14 @@ def _read(folder: Folder) -> dict[bytes, _Known]:
                 _LOG.warning(said, name, number, known[digest].caller.subject, name)
             known[digest] = _Known(digest, caller)
     return known
+
+
+def _wrong(key: bytes) -> str | None:
+    """Why a line that is no digest is no key either; None where it is one."""
+    if key[: len(_DIGEST)].lower() == _DIGEST:
+        return "sha256: and 64 digits, and nothing else"
+    if len(key) < MIN_CHARACTERS:
+        return f"shorter than {MIN_CHARACTERS} characters"
+    if _UNSENDABLE.search(key) is not None:
+        return "holds what no header can; write it as ASCII or UTF-8"
+    return None

@@ -4,8 +4,9 @@ A key can be guessed. So of those that are wrong an address may try few, and bey
 unseen: a right guess must not be told from a wrong one. What was taken before is asked about as ever, so callers behind
 the same proxy go on; only a key that is new there waits.
 
-A token is signed, so nobody guesses it, and one that is new gets through whatever others at its address send. What is
-bounded is the work: a signature takes 100 us of CPU to find wrong. What is wrong before that costs and counts nothing.
+A token is signed, so nobody guesses it, and one that is new is looked at beside what others at its address send. Only
+the work is bounded: a signature takes 100 us of CPU to find wrong. What is wrong before that costs little and counts
+nothing; while more is wrong than may be, a token that is new there waits, too.
 """
 
 import time
@@ -29,7 +30,7 @@ class Allowance(NamedTuple):
 
 GUESSES: Final = Allowance(20, 1.0)
 FORGERIES: Final = Allowance(1000, 500.0)
-"""A twentieth of a core, for one address."""
+"""A twentieth of a core, for one address; a quarter, where each is as long as a token may be."""
 
 
 class Knows(Protocol):

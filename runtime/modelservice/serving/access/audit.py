@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 import orjson
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -25,10 +25,17 @@ Kind = tuple[str | None, str | None, str | None, str, str, str, bool]
 """Which model and artifact answered, who asked, from where, what, the answer's code, and whether who asked may not."""
 
 
+class Stream(Protocol):
+    """Where lines go, without a buffer: while a thread waits in one, a process does not end in order."""
+
+    def write(self, data: memoryview, /) -> int | None:
+        """Write some bytes, and tell how many; None where none can be written without waiting."""
+
+
 class AuditLog(Collector):
     """Makes observers of the chain; ``dropped`` counts lines that were lost."""
 
-    def __init__(self, stream: BinaryIO, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, stream: Stream, *, clock: Callable[[], float] = time.time) -> None:
         self._stream = stream
         self._kinds: dict[Kind, bytes] = {}
         self._clock = clock
@@ -78,8 +85,7 @@ class AuditLog(Collector):
         if not lines:
             return
         try:
-            self._stream.write(b"".join(lines))
-            self._stream.flush()
+            _write_whole(self._stream, b"".join(lines))
         except (OSError, ValueError):
             self.dropped += len(lines)
 
@@ -108,3 +114,12 @@ class AuditLog(Collector):
         while not self._stop.wait(WRITE_SECONDS):
             self.write()
         self.write()
+
+
+def _write_whole(stream: Stream, data: bytes) -> None:
+    left = memoryview(data)
+    while left:  # a signal may come between
+        written = stream.write(left)
+        if written is None:
+            raise BlockingIOError("nobody takes it now")
+        left = left[written:]

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from modelservice.contract.access import ClientCertificates
 from modelservice.serving.access.folder import Folder
 from modelservice.serving.access.handshakes import CountedObject, Handshakes
-from modelservice.serving.callers import Caller
+from modelservice.serving.callers import PUBLIC, Caller
 from modelservice.serving.chain import Arrival, Guard
 from modelservice.serving.errors import ForbiddenError
 
@@ -75,14 +75,23 @@ class Certificates:
         context.set_alpn_protocols(["http/1.1"])
         context.sslobject_class = CountedObject
         try:
-            context.load_cert_chain(self._folder.path / CERTIFICATE, self._folder.path / KEY)
-            if self.asks_clients:
-                context.verify_mode = ssl.CERT_REQUIRED
-                context.load_verify_locations(cadata=files[AUTHORITY].decode("ascii", "ignore"))
+            context.load_cert_chain(self._folder.path / CERTIFICATE, self._folder.path / KEY, password=_ask_nobody)
         except ssl.SSLError as error:
             raise ValueError(f"{self._folder.path}: no certificate and key that belong together: {error}") from None
+        if self.asks_clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            # What signed the clients may itself be signed by another authority, which nobody has to know.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            try:
+                context.load_verify_locations(cadata=files[AUTHORITY].decode("ascii", "ignore"))
+            except (ssl.SSLError, ValueError) as error:
+                raise ValueError(f"{self._folder.path}: {AUTHORITY} is no certificate: {error}") from None
         self.context = context
         self.material = Material(files[KEY], files[CERTIFICATE], files[AUTHORITY] if self.asks_clients else None)
+
+
+def _ask_nobody() -> str:
+    raise ValueError("tls.key is encrypted, and nobody is there to be asked for a password: put it in without one")
 
 
 class _Exchanged(ssl.SSLContext):
@@ -107,7 +116,7 @@ class _Exchanged(ssl.SSLContext):
 def check_certificate(asked: ClientCertificates) -> Guard:
     """A guard that names callers by the certificate that they showed, which the handshake has verified.
 
-    It lets through who is on the list, or everybody where it is empty.
+    It lets through who is on the list, or everybody where it is empty, and whoever it is to what is public.
     """
     subjects = frozenset(asked.subjects)
 
@@ -115,7 +124,7 @@ def check_certificate(asked: ClientCertificates) -> Guard:
         names = arrival.peer.names
         if names:
             arrival.caller = Caller(names[0])
-        if subjects and subjects.isdisjoint(names):
+        if subjects and subjects.isdisjoint(names) and arrival.path not in PUBLIC:
             who = f"{names[0]!r:.80}" if names else "a certificate without a name"
             raise ForbiddenError(f"{who} may not call this model; ask whoever runs it")
 

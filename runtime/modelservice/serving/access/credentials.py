@@ -14,6 +14,8 @@ _SEND: Final = "send Authorization: Bearer ..., or X-API-Key: ..., or Basic with
 _OF_BROWSERS: Final = b"basic "
 _FROM: Final = b"sec-fetch-site"
 _OWN: Final = frozenset({b"same-origin", b"none"})
+_ORIGIN: Final = b"origin"
+_HOST: Final = b"host"
 
 
 def credential_of(headers: Headers) -> Credential:
@@ -42,7 +44,7 @@ def credential_of(headers: Headers) -> Credential:
 
 
 def _password(encoded: bytes, headers: Headers) -> bytes:
-    if any(name == _FROM and value not in _OWN for name, value in headers):
+    if _is_of_another_site(headers):
         said = "a page of another site asks with what the browser knows; send Authorization: Bearer ..."
         raise UnauthenticatedError(said, tried=False)
     try:
@@ -50,3 +52,14 @@ def _password(encoded: bytes, headers: Headers) -> bytes:
     except ValueError:
         raise UnauthenticatedError("the credential is no name and password in base64", tried=True) from None
     return password
+
+
+def _is_of_another_site(headers: Headers) -> bool:
+    """Whether the page of another site makes a browser ask.
+
+    Without TLS browsers do not say so in ``Sec-Fetch-Site``, but of what may change something they say the origin.
+    """
+    if sites := [value for name, value in headers if name == _FROM]:
+        return not _OWN.issuperset(sites)
+    said = dict(headers)
+    return _ORIGIN in said and said[_ORIGIN].partition(b"://")[2] != said.get(_HOST)

@@ -217,7 +217,11 @@ def _tokens(said: Jwt, secrets: Path) -> Authenticator:
         source = WebSource(fetcher(said.jwks.uri, authorities))
     else:
         folder = Folder(secrets / JWKS_FOLDER)
-        if not parse_sets(folder.read().values(), said.algorithms):
+        try:
+            keys = parse_sets(folder.read().values(), said.algorithms)
+        except ValueError as error:
+            raise ValueError(f"{folder.path}: {error}; each of its entries has to be a key set") from None
+        if not keys:
             raise ValueError(f"{folder.path} holds no key for {', '.join(said.algorithms)}")
         source = FolderSource(folder)
     return Tokens(said, KeySet(source, said.algorithms))

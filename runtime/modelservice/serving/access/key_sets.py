@@ -1,13 +1,16 @@
 """Public keys of an issuer of tokens: a JSON Web Key Set, mounted, or from where the issuer publishes it."""
 
 import asyncio
+import errno
 import json
 import logging
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from http.client import HTTPException
 from typing import Any, Final, Protocol
 
@@ -38,17 +41,21 @@ _FITS: Final[dict[Algorithm, tuple[str, str | None]]] = {
 }
 """Type and curve of the keys that an algorithm is for. A key is used with no other, whatever a token says."""
 
+_PUBLIC: Final = ("kty", "crv", "n", "e", "x", "y")
+"""Members of a key that verify; the others sign, or describe it."""
+
 _LOG = logging.getLogger(__name__)
 
-Keys = dict[tuple[str | None, str], jwt.PyJWK]
-"""By name and algorithm; by None where a set has one key for an algorithm, and a token may leave its name out."""
+Keys = dict[tuple[str | None, str], tuple[jwt.PyJWK, ...]]
+"""By name and algorithm, all that sets give that name; by None also where an algorithm has one key alone, whose name a
+token may leave out."""
 
 
 class Source(Protocol):
     """Where sets come from."""
 
     async def read(self, *, soon: bool) -> list[bytes] | None:
-        """The sets, or None where it is not time to read them again; ``soon``: a key was missed.
+        """The sets, or None where it is not time to read them again; ``soon``: a key was missed, or the last were none.
 
         Raises:
             OSError: they cannot be read.
@@ -72,13 +79,13 @@ class WebSource:
     """What an issuer publishes, read in a thread.
 
     A name server or an issuer that sends its headers byte by byte can hold the thread for as long as it likes: it is
-    waited for no longer than ``FETCH_SECONDS``, and there is never a second one.
+    waited for no longer than ``FETCH_SECONDS``, there is never a second one, and the process ends without it.
     """
 
     def __init__(self, fetch: Callable[[], bytes], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._under_way: asyncio.Task[bytes] | None = None
+        self._under_way: asyncio.Future[bytes] | None = None
         self._read = self._tried = float("-inf")
 
     async def read(self, *, soon: bool) -> list[bytes] | None:
@@ -88,7 +95,7 @@ class WebSource:
         if not (soon or stale) or now - self._tried < SOON_SECONDS:
             return None
         self._tried = now
-        fetching = self._under_way = self._under_way or asyncio.create_task(asyncio.to_thread(self._fetch))
+        fetching = self._under_way = self._under_way or _aside(self._fetch)
         await asyncio.wait((fetching,), timeout=FETCH_SECONDS)
         if not fetching.done():
             raise TimeoutError(f"the key set did not come within {FETCH_SECONDS:.0f} seconds")
@@ -98,6 +105,19 @@ class WebSource:
         return [found]
 
 
+def _aside(fetch: Callable[[], bytes]) -> asyncio.Future[bytes]:
+    fetched: Future[bytes] = Future()
+
+    def run() -> None:
+        try:
+            fetched.set_result(fetch())
+        except BaseException as error:  # who waits gets it
+            fetched.set_exception(error)
+
+    threading.Thread(target=run, name="key set", daemon=True).start()  # an executor's would be waited for at the end
+    return asyncio.wrap_future(fetched)
+
+
 class KeySet:
     """The keys of the moment; ``arrived``: whether there ever was one that can be used."""
 
@@ -105,15 +125,16 @@ class KeySet:
         self._source = source
         self._algorithms = tuple(algorithms)
         self._missed = False
+        self._failure: OSError | ValueError | None = None
         self.arrived = False
         self.keys: Keys = {}
 
-    def find(self, name: str | None, algorithm: str) -> jwt.PyJWK | None:
-        """The key of that name for that algorithm; None where there is none, and the set is read again soon."""
-        key = self.keys.get((name, algorithm))
-        if key is None:
+    def find(self, name: str | None, algorithm: str) -> tuple[jwt.PyJWK, ...]:
+        """The keys of that name for that algorithm; where there is none, the set is read again soon."""
+        found = self.keys.get((name, algorithm), ())
+        if not found:
             self._missed = True
-        return key
+        return found
 
     async def refresh(self) -> bool:
         """Read the set if it is time to; tells whether there are other keys now.
@@ -121,17 +142,24 @@ class KeySet:
         A set without a key that can be used is taken over too: an issuer takes keys back so.
 
         Raises:
-            OSError: it cannot be read; the keys stay.
-            ValueError: it is no set; the keys stay.
+            OSError: it cannot be read, or could not the last time; the keys stay.
+            ValueError: it is no set, or was none the last time; the keys stay.
         """
-        missed, self._missed = self._missed, False
-        documents = await self._source.read(soon=missed or not self.keys)
-        if documents is None:
-            return False
-        keys = parse_sets(documents, self._algorithms)
+        try:
+            documents = await self._source.read(soon=self._missed or self._failure is not None or not self.keys)
+            if documents is None:
+                if self._failure is None:
+                    return False
+                raise self._failure.with_traceback(None)  # it is no less wrong while it is not tried again
+            self._missed = False
+            keys = parse_sets(documents, self._algorithms)
+        except (OSError, ValueError) as error:
+            self._failure = error
+            raise
+        self._failure = None
         if not keys:
             _LOG.warning("the key set has no key for %s: no token is taken", ", ".join(self._algorithms))
-        changed = {name: key.key for name, key in keys.items()} != {name: key.key for name, key in self.keys.items()}
+        changed = _plain(keys) != _plain(self.keys)
         self.arrived = self.arrived or bool(keys)
         if changed:
             self.keys = keys
@@ -147,32 +175,43 @@ def parse_sets(documents: Iterable[bytes], algorithms: Iterable[Algorithm]) -> K
     Raises:
         ValueError: a document is no set.
     """
-    keys: Keys = {}
-    lone: dict[str, list[jwt.PyJWK]] = {}
+    keys: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
+    by_algorithm: dict[str, list[jwt.PyJWK]] = {}
     for document in documents:
         try:
             said = json.loads(document)
         except RecursionError:
             raise ValueError("a key set is nested too deeply") from None
+        except ValueError as error:
+            raise ValueError(f"a key set is no JSON: {error}") from None
         listed = said.get("keys") if isinstance(said, dict) else None
         if not isinstance(listed, list):
             raise ValueError("a key set must be an object with a list of keys")  # noqa: TRY004 - of a document
         for one in listed:
             for algorithm, key in _usable(one, algorithms):
-                keys[one.get("kid"), algorithm] = key
-                lone.setdefault(algorithm, []).append(key)
-    return keys | {(None, algorithm): found[0] for algorithm, found in lone.items() if len(found) == 1}
+                keys.setdefault((one.get("kid"), algorithm), []).append(key)
+                by_algorithm.setdefault(algorithm, []).append(key)
+    lone = {(None, algorithm): found for algorithm, found in by_algorithm.items() if len(found) == 1}
+    return {name: tuple(found) for name, found in (lone | keys).items()}
+
+
+def _plain(keys: Keys) -> dict[tuple[str | None, str], list[Any]]:
+    """Keys as they can be compared."""
+    return {name: [one.key for one in found] for name, found in keys.items()}
 
 
 def _usable(said: Any, algorithms: Iterable[Algorithm]) -> Iterable[tuple[str, jwt.PyJWK]]:
     if not isinstance(said, dict) or said.get("use", "sig") != "sig" or not isinstance(said.get("kid", ""), str):
         return
+    public = {name: said[name] for name in _PUBLIC if name in said}
+    if "d" in said:
+        _LOG.warning("key %r of a set has its private half beside it: who reads the set can sign", said.get("kid"))
     for algorithm in algorithms:
         kind, curve = _FITS[algorithm]
         if said.get("kty") != kind or (curve and said.get("crv") != curve) or said.get("alg", algorithm) != algorithm:
             continue
         try:
-            key = jwt.PyJWK(said, algorithm=algorithm)
+            key = jwt.PyJWK(public, algorithm=algorithm)
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             _LOG.warning("key %r of a set was left out: %s", said.get("kid"), error)
             continue
@@ -191,11 +230,15 @@ def fetcher(uri: str, authorities: Folder | None) -> Callable[[], bytes]:
 
     Returns:
         A function that raises OSError where it fails.
+
+    Raises:
+        OSError: there are no authorities.
+        ValueError: they are none.
     """
+    _trusting(authorities)  # what is wrong with them is said at the start, and not by a pod that is never ready
 
     def fetch() -> bytes:
-        cafile = None if authorities is None else authorities.path / AUTHORITY
-        https = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=cafile))
+        https = urllib.request.HTTPSHandler(context=_trusting(authorities))
         opener = urllib.request.build_opener(https, _NoRedirect)
         deadline = time.monotonic() + FETCH_SECONDS
         try:
@@ -208,6 +251,20 @@ def fetcher(uri: str, authorities: Folder | None) -> Callable[[], bytes]:
             raise OSError(f"{uri} does not speak HTTP: {error}") from None
 
     return fetch
+
+
+def _trusting(authorities: Folder | None) -> ssl.SSLContext:
+    if authorities is None:
+        return ssl.create_default_context()
+    file = authorities.path / AUTHORITY
+    if not file.is_file():
+        raise FileNotFoundError(errno.ENOENT, "is not there", str(file))
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except ssl.SSLError as error:
+        raise ValueError(f"{file} is no certificate: {error}") from None
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def _read(response: Any, deadline: float) -> bytes:

@@ -17,6 +17,8 @@ LEEWAY_SECONDS: Final = 30
 """By which clocks may differ."""
 MAX_REMEMBERED: Final = 4096
 """Tokens; the one that was verified the longest ago gives way."""
+MAX_TOKEN: Final = 8 * 1024
+"""Bytes: of one of 64 KiB it takes milliseconds to find what is wrong, and anybody may send it again and again."""
 MAX_SUBJECT: Final = 1024
 """Characters of a name: it is kept for as long as its token is, and stands in each line of the audit."""
 _FAR: Final = 2**53
@@ -52,6 +54,9 @@ class Tokens:
         known = self._verified.get(digest)
         if known is not None and known.until > self._clock() and compare_digest(known.digest, digest):
             return known.caller
+        if len(token) > MAX_TOKEN:
+            said = f"the token is longer than {MAX_TOKEN} bytes; ask its issuer for one with fewer claims"
+            raise UnauthenticatedError(said, tried=True, counts=False)
         caller, until = self._verify(token)
         self._verified.pop(digest, None)
         if len(self._verified) >= MAX_REMEMBERED:
@@ -72,23 +77,30 @@ class Tokens:
     def _verify(self, token: bytes) -> tuple[Caller, float]:
         if not self._keys.keys:
             raise KeysMissingError("there is no key of the issuer that can be used, or not yet; try again")
-        key = self._key_of(token)
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key,
-                algorithms=self._algorithms,
-                audience=self._said.audience,
-                issuer=self._said.issuer,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud"]},
-            )
-        except jwt.PyJWTError as error:
-            raise UnauthenticatedError(f"the token is not taken: {error}", tried=True) from None
+        claims = self._claims(token)
         return self._caller(claims), min(int(claims["exp"]), _FAR) + LEEWAY_SECONDS
 
-    def _key_of(self, token: bytes) -> jwt.PyJWK:
-        """The key that it says it is signed with; that it says none of the issuer's is found without work."""
+    def _claims(self, token: bytes) -> dict[str, Any]:
+        """What it says, if one of these keys signed it: sets may give several the same name."""
+        for key in self._keys_of(token):
+            try:
+                return jwt.decode(
+                    token,
+                    key,
+                    algorithms=self._algorithms,
+                    audience=self._said.audience,
+                    issuer=self._said.issuer,
+                    leeway=LEEWAY_SECONDS,
+                    options={"require": ["exp", "iss", "aud"]},
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.PyJWTError as error:
+                raise UnauthenticatedError(f"the token is not taken: {error}", tried=True) from None
+        raise UnauthenticatedError("the token is not taken: Signature verification failed", tried=True)
+
+    def _keys_of(self, token: bytes) -> tuple[jwt.PyJWK, ...]:
+        """The keys of the name that it says; that it says none of the issuer's is found without work."""
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError as error:
@@ -97,11 +109,11 @@ class Tokens:
         if algorithm not in self._algorithms:
             said = f"the token is signed with {algorithm[:16]!r}; expected {' or '.join(self._algorithms)}"
             raise UnauthenticatedError(said, tried=True, counts=False)
-        key = self._keys.find(header.get("kid"), algorithm)
-        if key is None:
+        keys = self._keys.find(header.get("kid"), algorithm)
+        if not keys:
             said = "the token is signed with a key that the issuer does not list"
             raise UnauthenticatedError(said, tried=True, counts=False)
-        return key
+        return keys
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
         said = self._said

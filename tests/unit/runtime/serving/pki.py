@@ -16,7 +16,7 @@ Identity = dict[str, bytes]
 
 
 def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)] if common else [])
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -37,17 +37,21 @@ class Authority:
         return self._signed(self._key.public_key(), self._name, None).public_bytes(serialization.Encoding.PEM)
 
     def issue(self, common: str, *uris: str, dns: str = "localhost", ip: str = "127.0.0.1") -> Identity:
-        """A certificate for an address and a host, and for clients, of that common name."""
+        """A certificate for an address and a host, and for clients, of that common name; an empty name is none."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName(
             [
-                x509.DNSName(dns),
+                *([x509.DNSName(dns)] if dns else []),
                 x509.IPAddress(ip_address(ip)),
                 *map(x509.UniformResourceIdentifier, uris),
             ]
         )
         signed = self._signed(key.public_key(), common, names).public_bytes(serialization.Encoding.PEM)
         return {"tls.crt": signed, "tls.key": _pem(key), "ca.crt": self.pem}
+
+    def sign(self, other: "Authority") -> bytes:
+        """The certificate of another authority, which is below this one."""
+        return self._signed(other._key.public_key(), other._name, None).public_bytes(serialization.Encoding.PEM)
 
     def _signed(
         self, key: ec.EllipticCurvePublicKey, common: str, names: x509.SubjectAlternativeName | None

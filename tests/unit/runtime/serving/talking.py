@@ -65,12 +65,13 @@ async def listening(
     *,
     core: Core | None = None,
     front: Front | None = None,
+    host: str = "127.0.0.1",
     port: int = 0,
     **more: Any,
 ) -> AsyncIterator[tuple[int, Any]]:
     front = front or build_front(Models([core or core_of(model or numeric_model(), **more)]))
     server = Prompt(server_config(front, http=http))
-    with bind("127.0.0.1", port) as socket:
+    with bind(host, port) as socket:
         await server.begin(socket)
         try:
             yield socket.getsockname()[1], front

@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 
 from modelservice.serving.access.rates import Rates
-from modelservice.serving.callers import PUBLIC, Peer
+from modelservice.serving.callers import PUBLIC, Peer, plain_address
 from modelservice.serving.chain import UNMATCHED, Arrival, Chain
 from modelservice.serving.errors import RequestError, TooSlowError, UnknownMethodError, as_request_error, message_of
 from modelservice.serving.inference import LARGE_BODY
@@ -59,7 +59,8 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         infers = self._methods.get(handler_call_details.method)
         route = UNMATCHED if infers is None else handler_call_details.method
         headers = _headers(handler_call_details.invocation_metadata)
-        arrival = Arrival(route, headers, infers=bool(infers), path=handler_call_details.method)
+        path = "" if infers is None else handler_call_details.method  # which HTTP may have, and may be public there
+        arrival = Arrival(route, headers, infers=bool(infers), path=path)
         handler = await continuation(handler_call_details)
         if handler is None:
             return self._handler(_unknown, arrival, started)
@@ -163,8 +164,8 @@ def peer_of(context: Any) -> Peer:
     _, _, where = context.peer().partition(":")
     address = where.rpartition(":")[0].removeprefix("%5B").removesuffix("%5D")
     shown = context.auth_context()
-    names = (name for kind in _NAMES for name in shown.get(kind, ()))
-    return Peer(address, tuple(dict.fromkeys(name.decode("utf-8", "replace") for name in names)))
+    names = (name for kind in _NAMES for name in shown.get(kind, ()) if name)  # of no name it tells an empty one
+    return Peer(plain_address(address), tuple(dict.fromkeys(name.decode("utf-8", "replace") for name in names)))
 
 
 def without_frames(error: RequestError) -> RequestError:

@@ -20,7 +20,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from modelservice.serving.answer import JSON_HEADERS, Answer
-from modelservice.serving.callers import UNKNOWN_PEER, Peer, names_of
+from modelservice.serving.callers import UNKNOWN_PEER, Peer, names_of, plain_address
 from modelservice.serving.chain import MAX_HEADER_BYTES, UNMATCHED, Arrival
 from modelservice.serving.errors import BusyError, ClientLeftError, HeadersTooLargeError, RequestError, TooSlowError
 from modelservice.serving.transports.http.direct import Direct, Exchange, header_lines
@@ -65,7 +65,8 @@ class InferenceConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Take a connection, in place of one that only waits where there are many."""
         super().connection_made(transport)
-        self._peer = Peer(self.client[0] if self.client else "", names_of(transport.get_extra_info("peercert")))
+        address = plain_address(self.client[0]) if self.client else ""
+        self._peer = Peer(address, names_of(transport.get_extra_info("peercert")))
         if len(self.connections) > MAX_CONNECTIONS:
             self._make_room()
 

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Match
 
 from modelservice.serving.answer import Answer
-from modelservice.serving.callers import UNKNOWN_PEER
+from modelservice.serving.callers import PUBLIC_METHODS, UNKNOWN_PEER
 from modelservice.serving.chain import UNMATCHED, Arrival
 from modelservice.serving.core import Models
 from modelservice.serving.errors import RequestError, UnauthenticatedError
@@ -66,7 +66,7 @@ class Front:
             UNMATCHED if asked is None else asked[1].template,
             scope["headers"],
             infers=asked is not None,
-            path=scope["path"],
+            path="" if scope["path"] in PUBLIC_METHODS else scope["path"],
             peer=scope.get(PEER, UNKNOWN_PEER),
         )
 

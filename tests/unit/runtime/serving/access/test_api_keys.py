@@ -97,7 +97,7 @@ async def test_a_key_of_two_callers_is_said(tmp_path: Path, caplog: pytest.LogCa
 def test_a_server_without_a_key_is_no_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ValueError, match=f"holds no API key: one a line, of at least {MIN_CHARACTERS} characters"):
         keys_of(tmp_path, shop="too-short")
-    assert "API key shop, line 1: shorter than 16 characters, left out" in caplog.text
+    assert "API key shop, line 1: shorter than 16 characters; left out" in caplog.text
     assert "too-short" not in caplog.text
 
 
@@ -107,3 +107,33 @@ def test_a_digest_with_something_behind_it_is_no_key(tmp_path: Path, caplog: pyt
     assert "API key shop, line 1: sha256: and 64 digits, and nothing else; left out" in caplog.text
     with pytest.raises(UnauthenticatedError):
         keys.caller_of(credential_of([(b"x-api-key", line.encode())]))
+
+
+@pytest.mark.parametrize("short", ["", "short"])
+def test_a_digest_of_what_is_too_short_opens_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, short: str
+) -> None:
+    keys = keys_of(tmp_path, shop=f"{hashed(short)}\n{OTHER}")  # as printf %s "$UNSET" | sha256sum writes it
+    for headers in (bearer(short), [(b"x-api-key", short.encode())]):
+        with pytest.raises(UnauthenticatedError, match=r"^the API key is not known$"):
+            keys.caller_of(credential_of(headers))
+    assert caplog.text.count("API key shop: a digest is that of fewer than 16 characters; left out") == 1
+
+
+def test_a_digest_is_no_key_however_it_is_spelled(tmp_path: Path) -> None:
+    line = hashed(SHOP).replace("sha256", "SHA256")
+    keys = keys_of(tmp_path, shop=line)
+    assert keys.caller_of(credential_of(bearer(SHOP))).subject == "shop"
+    with pytest.raises(UnauthenticatedError):
+        keys.caller_of(credential_of(bearer(line)))
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    keys = keys_of(tmp_path, shop=f"\ufeff{SHOP}\r\n{OTHER}\r\n")
+    assert keys.caller_of(credential_of(bearer(SHOP))).subject == "shop"
+
+
+def test_what_nobody_can_send_is_no_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = mount(tmp_path, {"shop": SHOP.encode("utf-16"), "bank": BANK})
+    assert len(ApiKeys(Folder(folder))._known) == 1
+    assert "API key shop, line 1: holds what no header can; write it as ASCII or UTF-8; left out" in caplog.text

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +129,19 @@ async def test_calls_are_lines_too(tmp_path: Path) -> None:
     ]
 
 
+async def test_an_address_of_ipv4_is_written_as_one_however_it_came(tmp_path: Path) -> None:
+    log = audit_log()
+    core = audited(tmp_path, log)
+    async with (
+        listening(InferenceConnection, core=core, host="::") as (port, _),
+        served(core, host="::") as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        await talk(port, request(GOOD, b"x-api-key: " + KEY.encode(), b"connection: close"))
+        await channel.unary_unary(INFER)(request_of().SerializeToString(), metadata=(("x-api-key", KEY),))
+    assert [(one["peer"], one["code"]) for one in lines(log)] == [("127.0.0.1", "200"), ("127.0.0.1", "OK")]
+
+
 async def test_messages_of_a_stream_are_counted_and_its_opening_is_not(tmp_path: Path) -> None:
     log = audit_log()
     async with served(audited(tmp_path, log)) as address, grpc.aio.insecure_channel(address) as channel:
@@ -186,3 +202,46 @@ def test_a_name_that_is_no_text_ends_no_log() -> None:
     arrival.caller = Caller("x\ud800")
     log.recorder("iris", DIGEST)(arrival, "200", 0.1)
     assert [line["caller"] for line in lines(log)] == ["x?"]
+
+
+class Slow(io.BytesIO):
+    """A pipe as a process without buffers writes it: a signal may come when a part is written."""
+
+    def write(self, data: Any) -> int:
+        return super().write(data[:100])
+
+
+class Full(io.BytesIO):
+    def write(self, data: Any) -> Any:
+        return None
+
+
+def test_a_line_is_written_whole_or_counted() -> None:
+    log = audit_log(Slow())
+    for _ in range(3):
+        log.recorder("iris", DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
+    assert len(lines(log)) == 3
+    log = audit_log(Full())
+    log.recorder("iris", DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
+    log.write()
+    assert log.dropped == 1
+
+
+ENDS = """
+import sys
+from contextlib import ExitStack
+from modelservice.serving.chain import Arrival
+from modelservice.serving.main import _audit_log
+with ExitStack() as stack:
+    record = _audit_log(stack).recorder("iris", "sha256:0")
+    for _ in range(9_000):
+        record(Arrival("route", (), infers=True), "200", 0.1)
+sys.exit(0)
+"""
+
+
+def test_a_server_whose_lines_nobody_reads_ends_in_order() -> None:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", ENDS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered) as process:
+        assert process.wait() == 0

@@ -11,11 +11,17 @@ from typing import Any
 import grpc.aio
 import pytest
 import uvloop
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from tests.unit.runtime.serving.fakes import core_of, numeric_model
 from tests.unit.runtime.serving.mounts import mount
 from tests.unit.runtime.serving.pki import Authority, Identity, client_context
 from tests.unit.runtime.serving.talking import DEADLINE, GOOD, LAST, request, until
-from tests.unit.runtime.serving.transports.test_grpc import INFER, request_of, served
+from tests.unit.runtime.serving.transports.test_grpc import HEALTH, INFER, request_of, served
 
 from modelservice.contract.access import Access
 from modelservice.contract.places import TLS_FOLDER
@@ -130,6 +136,27 @@ async def test_clients_show_a_certificate(
             assert (status is None and said == b"") or (status is not None and status in said)
 
 
+async def test_health_is_told_to_whoever_has_a_certificate(tmp_path: Path) -> None:
+    guarded = core(tmp_path, {"subjects": ["spiffe://cluster/shop"]})
+    context = client_context(SERVERS, tmp_path, BANK)
+    async with serving(guarded) as port, served(guarded) as address:
+        for path, status in ((b"/v2/health/ready", b"200 OK"), (b"/v2/models/iris", b"403 Forbidden")):
+            assert status in await talk(port, context, request(b"", b"connection: close", method=b"GET", path=path))
+        assert await call(address, BANK, method=HEALTH) == "OK"
+        assert await call(address, BANK) == "PERMISSION_DENIED"
+
+
+async def test_the_authority_of_clients_may_be_signed_by_another_one(tmp_path: Path) -> None:
+    served_by = core(tmp_path, {})
+    mount(tmp_path / TLS_FOLDER, secret() | {"ca.crt": OTHERS.sign(CLIENTS)})
+    await served_by.common.gate.refresh()
+    async with serving(served_by) as port, served(served_by) as address:
+        assert b"200 OK" in await unless_refused(port, client_context(SERVERS, tmp_path, SHOP))
+        assert await unless_refused(port, client_context(SERVERS, tmp_path, STRANGER)) == b""
+        assert await call(address, SHOP) == "OK"
+        assert await call(address, STRANGER) == "UNAVAILABLE"
+
+
 async def test_an_authority_of_clients_is_forgotten(tmp_path: Path) -> None:
     served = core(tmp_path, {})
     async with serving(served) as port:
@@ -151,12 +178,19 @@ async def test_a_key_that_does_not_belong_changes_nothing(tmp_path: Path, caplog
         assert caplog.text.count("no certificate and key that belong together") == 2
 
 
+def encrypted(key: bytes) -> bytes:
+    private = load_pem_private_key(key, None)
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
         ({}, r"has no tls\.crt and no tls\.key and no ca\.crt"),
         ({**SHOP, "tls.key": BANK["tls.key"]}, "no certificate and key that belong together"),
-        ({**SHOP, "ca.crt": b"?"}, "no certificate and key that belong together|authority"),
+        ({**SHOP, "ca.crt": b"?"}, r"ca\.crt is no certificate"),
+        ({**SHOP, "ca.crt": b""}, r"ca\.crt is no certificate"),
+        ({**SHOP, "tls.key": encrypted(SHOP["tls.key"])}, r"tls\.key is encrypted, .* put it in without"),
     ],
 )
 def test_a_server_without_a_certificate_says_so(tmp_path: Path, files: Identity, said: str) -> None:
@@ -170,9 +204,10 @@ def credentials(client: Identity) -> Any:
     return grpc.ssl_channel_credentials(SERVERS.pem, client["tls.key"], client["tls.crt"])
 
 
-async def call(address: str, client: Identity) -> str:
+async def call(address: str, client: Identity, method: str = INFER) -> str:
     async with grpc.aio.secure_channel(address, credentials(client)) as channel:
-        asked = channel.unary_unary(INFER)(request_of().SerializeToString(), timeout=DEADLINE)
+        message = request_of().SerializeToString() if method == INFER else b""
+        asked = channel.unary_unary(method)(message, timeout=DEADLINE)
         try:
             await asked
         except grpc.aio.AioRpcError as error:
@@ -187,6 +222,15 @@ async def test_the_best_name_of_a_client_is_the_same_in_each_transport(tmp_path:
         assert await call(address, SHOP) == "OK"
         assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, SHOP))
     assert [who for _, (_, _, who, *_), _ in log._waiting] == ["spiffe://cluster/shop"] * 2
+
+
+async def test_a_certificate_without_a_name_names_nobody_in_each_transport(tmp_path: Path) -> None:
+    log, nameless = AuditLog(io.BytesIO()), CLIENTS.issue("", dns="")
+    shown = core(tmp_path, {}, audit=log)
+    async with served(shown) as address, serving(shown) as port:
+        assert await call(address, nameless) == "OK"
+        assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, nameless))
+    assert [who for _, (_, _, who, *_), _ in log._waiting] == [None] * 2
 
 
 async def test_calls_are_encrypted_and_their_clients_known(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ async def test_pages_need_a_key_and_probes_do_not(core: Core) -> None:
     async with behind(core) as port:
         for path in (b"/v2/health/live", b"/v2/health/ready"):
             assert b"200 OK" in await talk(port, request(b"", b"connection: close", method=b"GET", path=path))
-        for path in (b"/v2/models/iris", b"/metrics", b"/docs", b"/nowhere", b"/v2/health/live/../ready"):
+        other = b"/grpc.health.v1.Health/Check"  # is public over gRPC
+        for path in (b"/v2/models/iris", b"/metrics", b"/docs", b"/nowhere", b"/v2/health/live/../ready", other):
             asked = await talk(port, request(b"", b"connection: close", method=b"GET", path=path))
             assert b"401 Unauthorized" in asked
             asked = await talk(port, request(b"", WITH_KEY, b"connection: close", method=b"GET", path=path))
@@ -156,9 +157,10 @@ async def test_calls_need_a_key_too(core: Core, stream: bool) -> None:
                 )
             assert (await call.code()).name == code
         assert await channel.unary_unary(HEALTH)(b"") is not None
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await channel.unary_unary("/inference.GRPCInferenceService/Nothing")(b"")
-        assert refused.value.code().name == "UNAUTHENTICATED"
+        for nothing in ("/inference.GRPCInferenceService/Nothing", "/v2/health/live"):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await channel.unary_unary(nothing)(b"")
+            assert refused.value.code().name == "UNAUTHENTICATED"
 
 
 async def test_a_stream_ends_when_its_key_is_one_no_more(core: Core, tmp_path: Path) -> None:

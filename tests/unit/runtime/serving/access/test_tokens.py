@@ -15,20 +15,20 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.unit.runtime.serving.fakes import core_of, numeric_model
 from tests.unit.runtime.serving.mounts import mount
 from tests.unit.runtime.serving.pki import Authority
+from tests.unit.runtime.serving.talking import DEADLINE, listening, request, talk
 from tests.unit.runtime.serving.talking import GOOD as GOOD_BODY
-from tests.unit.runtime.serving.talking import listening, request, talk
 
 from modelservice.contract.access import Access, Algorithm, Jwt
-from modelservice.contract.places import JWKS_FOLDER
+from modelservice.contract.places import JWKS_CA_FOLDER, JWKS_FOLDER
 from modelservice.serving.access import key_sets, tokens
 from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.access.folder import Folder
-from modelservice.serving.access.gate import build_gate
+from modelservice.serving.access.gate import Kept, build_gate
 from modelservice.serving.access.key_sets import (
     PERIOD_SECONDS,
     SOON_SECONDS,
@@ -45,6 +45,7 @@ from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.transports.http.connection import InferenceConnection
 
 FIRST, SECOND = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+ISSUERS = Authority("issuers")
 WEAK = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - to be refused
 ISSUER, AUDIENCE = "https://issuer.example", "iris"
 SAID = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": {"secretRef": {"name": "a"}}}
@@ -132,7 +133,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "text": (lambda: b"hello", "the token is not taken: Not enough segments"),
     "nothing": (lambda: b"", "the token is not taken"),
     "no text": (lambda: b"\xff.\xfe.\xfd", "the token is not taken"),
-    "deep": (lambda: base64.urlsafe_b64encode(b"[" * 20_000).rstrip(b"=") + b".e30.e30", "the token is not taken"),
+    "deep": (lambda: base64.urlsafe_b64encode(b"[" * 5_000).rstrip(b"=") + b".e30.e30", "the token is not taken"),
+    "a token without end": (lambda: token(extra="x" * tokens.MAX_TOKEN), "the token is longer than 8192 bytes"),
     "unsigned": (unsigned, "the token is signed with 'none'; expected RS256 or ES256"),
     "HMAC of a public key": (signed_with_the_public_key, "the token is signed with 'HS256'; expected RS256 or ES256"),
     "another's key": (lambda: token(SECOND), "the token is not taken: Signature verification failed"),
@@ -158,7 +160,16 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "nobody's": (lambda: token(sub=None), "the token has no text in the claim sub"),
 }
-WITHOUT_WORK = {"text", "nothing", "no text", "deep", "unsigned", "HMAC of a public key", "a key that is not listed"}
+WITHOUT_WORK = {
+    "a token without end",
+    "text",
+    "nothing",
+    "no text",
+    "deep",
+    "unsigned",
+    "HMAC of a public key",
+    "a key that is not listed",
+}
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -231,6 +242,40 @@ def test_keys_that_are_for_something_else_are_left_out(key: Any) -> None:
     assert parse_sets([key_set(key)], list(Algorithm)) == {}
 
 
+PRIVATE: dict[str, tuple[Any, Any]] = {
+    "ES256": (ec.generate_private_key(ec.SECP256R1()), jwt.algorithms.ECAlgorithm),
+    "RS256": (rsa.generate_private_key(public_exponent=65537, key_size=2048), jwt.algorithms.RSAAlgorithm),
+    "EdDSA": (ed25519.Ed25519PrivateKey.generate(), jwt.algorithms.OKPAlgorithm),
+}
+
+
+@pytest.mark.parametrize("algorithm", PRIVATE)
+async def test_of_a_key_with_its_private_half_the_public_one_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, algorithm: str
+) -> None:
+    private, kind = PRIVATE[algorithm]
+    whole = kind.to_jwk(private, as_dict=True) | {"kid": "1"}
+    verified = await verifier(tmp_path, whole, algorithms=[algorithm])
+    assert verified.caller_of(bearer(token(private, algorithm=algorithm))).subject == "shop"
+    assert "key '1' of a set has its private half beside it: who reads the set can sign" in caplog.text
+    assert whole["d"] not in caplog.text
+    (found,) = parse_sets([key_set(whole)], [Algorithm(algorithm)])["1", algorithm]
+    assert not hasattr(found.key, "sign")
+
+
+@pytest.mark.parametrize("kid", ["1", None])
+async def test_sets_may_give_one_name_to_several_keys(tmp_path: Path, kid: str | None) -> None:
+    verified = await verifier(tmp_path)
+    mount(tmp_path, {"one.json": key_set(jwk(FIRST, kid)), "two.json": key_set(jwk(SECOND, kid))})
+    await verified.refresh()
+    for private in (FIRST, SECOND):
+        assert verified.caller_of(bearer(token(private, kid))).subject == "shop"
+        with pytest.raises(UnauthenticatedError, match="Signature has expired"):
+            verified.caller_of(bearer(token(private, kid, exp=1)))
+    with pytest.raises(UnauthenticatedError, match="Signature verification failed"):
+        verified.caller_of(bearer(token(ec.generate_private_key(ec.SECP256R1()), kid)))
+
+
 def test_a_token_may_leave_out_the_name_of_a_lone_key() -> None:
     assert set(parse_sets([key_set(jwk(FIRST))], [Algorithm.ES256])) == {("1", "ES256"), (None, "ES256")}
     two = parse_sets([key_set(jwk(FIRST), jwk(SECOND, "2"))], [Algorithm.ES256])
@@ -264,7 +309,10 @@ async def test_an_issuer_is_asked_now_and_then_and_its_keys_outlive_it() -> None
         await verified.refresh()
     with pytest.raises(KeysMissingError):
         verified.caller_of(bearer(token()))
-    for now[0] in (SOON_SECONDS - 1, SOON_SECONDS, SOON_SECONDS + PERIOD_SECONDS - 1):
+    now[0] = SOON_SECONDS - 1
+    with pytest.raises(OSError, match="down"):
+        await verified.refresh()
+    for now[0] in (SOON_SECONDS, SOON_SECONDS + PERIOD_SECONDS - 1):
         await verified.refresh()
     assert asked == [0, SOON_SECONDS]
     now[0] += 1
@@ -310,6 +358,82 @@ async def test_an_issuer_that_never_ends_holds_one_thread_and_no_refresh(monkeyp
     assert asked == [0.0]
 
 
+async def test_a_key_that_was_missed_too_early_is_looked_for_all_the_same() -> None:
+    now = [0.0]
+    answers: list[bytes | OSError] = [key_set(jwk(FIRST)), OSError("down"), key_set(jwk(SECOND, "2"))]
+
+    def fetch() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    settings = Jwt.model_validate(SAID)
+    verified = Tokens(settings, KeySet(WebSource(fetch, clock=lambda: now[0]), settings.algorithms))
+    await verified.refresh()
+    with pytest.raises(UnauthenticatedError, match="does not list"):
+        verified.caller_of(bearer(token(SECOND, "2")))
+    now[0] = SOON_SECONDS - 1
+    await verified.refresh()
+    now[0] = SOON_SECONDS
+    with pytest.raises(OSError, match="down"):
+        await verified.refresh()
+    now[0] = 2 * SOON_SECONDS
+    await verified.refresh()
+    assert verified.caller_of(bearer(token(SECOND, "2"))).subject == "shop"
+    assert answers == []
+
+
+async def test_an_issuer_that_is_down_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    answers: list[bytes | OSError] = [OSError("down"), OSError("down"), b"moved", key_set(jwk(FIRST)), OSError("down")]
+
+    def fetch() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    settings = Jwt.model_validate(SAID)
+    keys = KeySet(WebSource(fetch, clock=lambda: now[0]), settings.algorithms)
+    kept = Kept(Tokens(settings, keys))
+    for now[0] in (0.0, 2.0, SOON_SECONDS, SOON_SECONDS + 2):
+        await kept.refresh()
+    assert caplog.text.count("the last stays: down") == 1
+    for now[0] in (2 * SOON_SECONDS, 2 * SOON_SECONDS + 2):
+        await kept.refresh()
+    assert caplog.text.count("the last stays: a key set is no JSON") == 1
+    assert not kept.arrived.is_set()
+    for now[0] in (3 * SOON_SECONDS, 3 * SOON_SECONDS + 2, 3 * SOON_SECONDS + PERIOD_SECONDS):
+        await kept.refresh()
+    assert kept.arrived.is_set()
+    assert caplog.text.count("the last stays: down") == 2
+    assert answers == []
+    for answer in (b"<html>", key_set(jwk(SECOND, "2"))):  # a set that is none is asked for again as soon
+        answers.append(answer)
+        now[0] += SOON_SECONDS
+        await kept.refresh()
+    assert set(keys.keys) == {("2", "ES256"), (None, "ES256")}
+
+
+def test_a_process_ends_though_its_issuer_never_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_sets, "FETCH_SECONDS", 0)
+    free, ended = threading.Event(), threading.Event()
+
+    def fetch() -> bytes:
+        free.wait(DEADLINE)
+        ended.set()
+        return b""
+
+    async def story() -> None:
+        with pytest.raises(TimeoutError):
+            await WebSource(fetch).read(soon=True)
+
+    asyncio.run(story())
+    assert not ended.is_set()
+    free.set()
+
+
 ANSWERS = {"/good": (200, key_set(jwk(FIRST))), "/moved": (302, b""), "/down": (503, b""), "/large": (200, b" " * 200)}
 
 
@@ -329,7 +453,7 @@ class _Issuer(BaseHTTPRequestHandler):
 def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Folder]]:
     """Where an issuer listens, and a folder with the authority that signed its certificate."""
     folder = tmp_path_factory.mktemp("issuer")
-    mount(folder, Authority("issuers").issue("issuer"))
+    mount(folder, ISSUERS.issue("issuer"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     with HTTPServer(("127.0.0.1", 0), _Issuer) as server:
@@ -354,6 +478,32 @@ async def test_a_set_is_fetched_from_a_server_that_is_known(
         await asyncio.to_thread(fetcher(f"{base}/good", None))
 
 
+async def test_an_authority_of_an_issuer_may_be_signed_by_another_one(
+    issuer: tuple[str, Folder], tmp_path: Path
+) -> None:
+    base, authorities = issuer
+    below = Authority("root").sign(ISSUERS)
+    folder = Folder(mount(tmp_path, {"ca.crt": below}))
+    assert await asyncio.to_thread(fetcher(f"{base}/good", folder)) == ANSWERS["/good"][1]
+    assert authorities.path != folder.path
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (None, r"jwks-ca/ca\.crt is not there; .* --secrets names the folder"),
+        ({"ca.pem": b""}, r"jwks-ca/ca\.crt is not there"),
+        ({"ca.crt": b"?"}, r"jwks-ca/ca\.crt is no certificate"),
+    ],
+)
+def test_a_server_without_the_authority_of_its_issuer_says_so(tmp_path: Path, files: Any, said: str) -> None:
+    if files is not None:
+        mount(tmp_path / JWKS_CA_FOLDER, files)
+    jwks = {"uri": "https://issuer.example/keys", "caConfigMapRef": {"name": "ca"}}
+    with pytest.raises(NotServedError, match=rf"^spec\.serving\.auth: .*{said}"):
+        build_gate(Access.model_validate({"auth": {"jwt": {**SAID, "jwks": jwks}}}), tmp_path)
+
+
 @pytest.mark.parametrize("body", [GOOD_BODY, GOOD_BODY + b" " * LARGE_BODY], ids=["small", "large"])
 async def test_who_may_and_who_may_not_over_http(tmp_path: Path, body: bytes) -> None:
     mount(tmp_path / JWKS_FOLDER, {"jwks.json": key_set(jwk(FIRST))})
@@ -371,6 +521,13 @@ async def test_who_may_and_who_may_not_over_http(tmp_path: Path, body: bytes) ->
 def test_a_server_without_keys_says_so(tmp_path: Path) -> None:
     mount(tmp_path / JWKS_FOLDER, {"jwks.json": key_set()})
     with pytest.raises(NotServedError, match=r"^spec\.serving\.auth: .*jwks holds no key for RS256, ES256$"):
+        build_gate(Access.model_validate({"auth": {"jwt": SAID}}), tmp_path)
+
+
+def test_an_entry_that_is_no_set_is_said(tmp_path: Path) -> None:
+    mount(tmp_path / JWKS_FOLDER, {"jwks.json": key_set(jwk(FIRST)), "notes": "ask Ann"})
+    said = r"^spec\.serving\.auth: .*/jwks: a key set is no JSON: .*; each of its entries has to be a key set$"
+    with pytest.raises(NotServedError, match=said):
         build_gate(Access.model_validate({"auth": {"jwt": SAID}}), tmp_path)
 
 

@@ -64,8 +64,8 @@ async def serving(model: FakeModel, **more: Any) -> AsyncIterator[tuple[str, Cor
 
 
 @asynccontextmanager
-async def served(core: Core, **more: Any) -> AsyncIterator[str]:
-    server, port, _ = await start_grpc(Models([core]), host="127.0.0.1", port=0, **more)
+async def served(core: Core, *, host: str = "127.0.0.1", **more: Any) -> AsyncIterator[str]:
+    server, port, _ = await start_grpc(Models([core]), host=host, port=0, **more)
     try:
         yield f"127.0.0.1:{port}"
     finally:

@@ -94,5 +94,12 @@ async def test_a_browser_asks_for_a_key_and_sends_it_with_what_is_tried_out(tmp_
                 "/v1/models/iris:predict", json=rows, auth=("", KEY), headers={"sec-fetch-site": site}
             )
             assert answer.status_code == status
+        # Without TLS a browser says the origin alone, and that only of what may change something.
+        own = f"http://{client.base_url.netloc.decode()}"
+        for origin, status in ((own, 200), ("http://other", 401), ("null", 401)):
+            answer = await client.post("/v1/models/iris:predict", json=rows, auth=("", KEY), headers={"origin": origin})
+            assert answer.status_code == status
+        told = {"origin": "http://other", "x-api-key": KEY}  # which no browser sends by itself
+        assert (await client.post("/v1/models/iris:predict", json=rows, headers=told)).status_code == 200
         for wrong in ("Basic !", "Basic", "Basic YQ=", "Digest a"):
             assert (await client.get("/docs", headers={"authorization": wrong})).status_code == 401
