@@ -50,7 +50,7 @@ _LOGISTIC_OF_CLASSES = Rule(
     "model.logistic predicts classes: for a regression take svm, decisionTree or mlp",
 )
 _LOSS_OF_GRADIENT = Rule(
-    f"!has(self.task) || {_BY_GRADIENT} || !("
+    f"!has(self.task) || {_of(GRADIENT_FAMILIES | {'artifact'})} || !("
     + " || ".join(f"(has(self.task.{task}) && has(self.task.{task}.loss))" for task in ("classification", "regression"))
     + ")",
     "the loss of a task is what mlp, cnn, rnn and transformer minimise: leave it out, or take one of them",
@@ -233,7 +233,8 @@ class ModelServiceSpec(Contract):
             raise ValueError(_TORCH_OF_GRADIENT.message)
         if self.model.logistic is not None and self.task is not None and self.task.regression is not None:
             raise ValueError(_LOGISTIC_OF_CLASSES.message)
-        if self.task is not None and self.task.chosen.loss is not None and not by_gradient:
+        learns = by_gradient or self.model.artifact is not None  # in a compression, of whose rows the task is
+        if self.task is not None and self.task.chosen.loss is not None and not learns:
             raise ValueError(_LOSS_OF_GRADIENT.message)
         self._check_training(by_gradient=by_gradient)
         kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
