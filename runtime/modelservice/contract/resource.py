@@ -82,12 +82,12 @@ _LAYERS_TO_PRUNE = Rule(
     "all compression.steps but distill and quantize work on the layers of mlp and cnn: choose one of them, or put"
     " distill first",
 )
-_WEIGHTLESS = ("svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge")
+_WEIGHTLESS = ("logistic", "svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge")
 _WEIGHTS_TO_QUANTIZE = Rule(
-    "!has(self.compression) || !has(self.compression.steps[0].quantize) || !has(self.model) || !("
-    + " || ".join(f"has(self.model.{family})" for family in _WEIGHTLESS)
-    + ")",
-    "svm, kernelRidge and trees have no weights to make integers of: leave quantize out, or put distill first",
+    "!has(self.compression) || !has(self.compression.steps[0].quantize) || (has(self.data) && has(self.data.encoder))"
+    " || !has(self.model) || !(" + " || ".join(f"has(self.model.{family})" for family in _WEIGHTLESS) + ")",
+    "logistic, svm, kernelRidge and trees have no weights to make integers of: leave quantize out, or put distill"
+    " first",
 )
 
 _ENCODED_BY_ONNX = Rule(
@@ -241,9 +241,9 @@ class ModelServiceSpec(Contract):
         layered = self.model.choice in LAYERED_FAMILIES or self.model.artifact is not None
         if set(kinds) - {"quantize", "distill"} and not layered and kinds[0] != "distill":
             raise ValueError(_LAYERS_TO_PRUNE.message)
-        if kinds[:1] == ("quantize",) and self.model.choice in _WEIGHTLESS:
-            raise ValueError(_WEIGHTS_TO_QUANTIZE.message)
         encoded = self.data is not None and self.data.encoder is not None
+        if kinds[:1] == ("quantize",) and self.model.choice in _WEIGHTLESS and not encoded:
+            raise ValueError(_WEIGHTS_TO_QUANTIZE.message)
         if encoded and self.serving.engine is Engine.TORCH:
             raise ValueError(_ENCODED_BY_ONNX.message)
         if encoded and set(kinds) - {"quantize"}:

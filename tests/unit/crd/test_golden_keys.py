@@ -210,6 +210,8 @@ def test_another_encoder_of_columns_trains_again(change: dict[str, Any]) -> None
     document, table = model_service(path), sample_table(path)
     document["spec"]["data"]["encoder"] |= change
     assert key_of(document, table) != GOLDEN["train"][named(path)]
+    document["spec"] |= {"model": {"randomForest": {}}, "compression": {"steps": [{"quantize": {}}]}}
+    assert spec_of(document).compression, "the encoder has weights, whatever learns from its numbers"
 
 
 @pytest.mark.parametrize("path", COMPRESSED, ids=lambda path: path.stem)

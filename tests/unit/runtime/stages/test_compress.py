@@ -244,10 +244,10 @@ def test_a_budget_of_a_metric_that_the_rows_do_not_tell_is_refused(trained: Prod
 
 
 def test_a_budget_of_which_so_few_rows_have_no_interval_is_refused() -> None:
-    table = b"\n".join(IRIS.read_bytes().splitlines()[:26])
+    table = b"\n".join(IRIS.read_bytes().splitlines()[:20])
     asked = {"compressed": True, "compressed_metric": KnownMetric.RMSE}
     work = train_work(target="petal_width").model_copy(update=asked)
-    with pytest.raises(StageError, match=r"4 validation rows are too few for an interval of rmse, which needs 5"):
+    with pytest.raises(StageError, match=r"4 test rows are too few for an interval of rmse, which needs 5: add"):
         produce(work, table)
     produce(work.model_copy(update={"compressed_metric": KnownMetric.R2}), table)
 
