@@ -324,6 +324,9 @@ def test_probabilities_stay_calibrated(model: dict[str, Any], step: dict[str, An
     rows = [[float(cell) for cell in line.split(",")[:2]] for line in content.decode().splitlines()[1:]]
     said = Predictor.from_artifact(produced.as_artifact()).predict_proba(rows)
     assert 0.03 < said[:, 1].mean() < 0.09
+    before = produced.manifest.compression.before
+    assert before is not None
+    assert before.name.endswith(", on these rows, too") == ("randomForest" in model), "a forest learned validation rows"
 
 
 class Forget:
