@@ -92,8 +92,8 @@ def final_keys(spec: ModelServiceSpec, digest: str) -> dict[str, str]:
         keys = {"fetch": pretrained_key(spec.pretrained)}
     else:
         keys = {"train": train_key(spec, digest)}
-    if spec.compression is not None:
-        keys["compress"] = compress_key(next(iter(keys.values())), spec.compression)
+    if spec.compressed:
+        keys["compress"] = compress_key(next(iter(keys.values())), spec)
     return keys
 
 

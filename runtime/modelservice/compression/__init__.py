@@ -33,7 +33,9 @@ __all__ = [
 STEPS: Final[tuple[Step, ...]] = (QUANTIZE, PRUNE, LOW_RANK, CLIP, SHARE_WEIGHTS, DISTILL, AUTO)
 
 
-def compress(model: Compressible, steps: Sequence[AskedStep], context: StepContext, *, epochs: int = 0) -> Compressible:
+def compress(
+    model: Compressible, steps: Sequence[AskedStep], context: StepContext, *, epochs: int = 0, kept_apart: bool = True
+) -> Compressible:
     """Apply the steps in order, and measure what each comes to.
 
     Args:
@@ -41,6 +43,7 @@ def compress(model: Compressible, steps: Sequence[AskedStep], context: StepConte
         steps: ``spec.compression.steps``.
         context: rows to learn from, and the trained model as a teacher.
         epochs: of the training; controls learn as many.
+        kept_apart: whether the training learned none of the validation rows.
 
     Returns:
         The smaller model; ``tried`` has the first model, what each step came to, and the controls.
@@ -48,7 +51,8 @@ def compress(model: Compressible, steps: Sequence[AskedStep], context: StepConte
     Raises:
         StageError: a step finds nothing to make smaller.
     """
-    before, tried = model, [measured("as it was trained", model, context)]
+    first = "as it was trained" if kept_apart else "as it was trained, on these rows, too"
+    before, tried = model, [measured(first, model, context)]
     for asked in steps:
         model = apply_step(model, asked, context)
         tried += model.tried or [measured(asked.choice, model, context)]

@@ -23,7 +23,7 @@ from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.low_rank import factorised
 from modelservice.compression.measured import measured, validation_outputs
 from modelservice.compression.network import StoredNetwork
-from modelservice.compression.prune import narrowed
+from modelservice.compression.prune import check_joints, narrowed
 from modelservice.compression.quantize import QUANTIZE
 from modelservice.compression.units import widths_within
 from modelservice.contract.compression import Activations, Auto, Quantize
@@ -41,6 +41,7 @@ class AutoStep:
     def apply(self, settings: Auto, model: Compressible, context: StepContext) -> Compressible:
         """Find the strongest turn that seems to keep the budget; see ``Step``."""
         network = single_network(model, self.name)
+        check_joints(network, self.name, remedy="leave compression out, or take quantize")
         goals = targets(network.architecture, settings)
         lesson = lesson_of_auto(context.dataset, settings.fine_tune_epochs)
         forms = forms_of(network)
@@ -108,8 +109,10 @@ def _turns(
     """The network after each turn."""
     made = []
     longest = replace(lesson, epochs=lesson.epochs * last_share(len(goals)))
-    for goal, own in zip(goals, [*[lesson] * (len(goals) - 1), longest], strict=True):
-        network = _narrowed(f"auto-{goal[0]}", network, goal, own, context)
+    lessons = [*[lesson] * (len(goals) - 1), longest]
+    for turn, (goal, own) in enumerate(zip(goals, lessons, strict=True), start=1):
+        # By its number, for the goals of a tiny network may be the same.
+        network = _narrowed(f"auto-{turn}", network, goal, own, context)
         made.append(network)
         if lesson.augmentation is not None:
             context = replace(context, teacher=partial(run_batches, OnnxEngine(network.before_curves.to_onnx()).run))

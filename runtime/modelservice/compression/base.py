@@ -105,11 +105,11 @@ def single_network(model: Compressible, step: str) -> StoredNetwork:
     if model.network is None:
         message = f"{step} works on the layers of one network: choose spec.model mlp or cnn, or leave the step out"
         raise StageError("StepUnsuited", message, field=field)
-    if any(isinstance(layer, TokenRecurrence | TokenAttention) for layer in model.network.architecture.layers):
-        message = (
-            f"{step} works on linear layers and convolutions, and this network reads tokens: leave the step out, or"
-            " take quantize"
-        )
+    layers = model.network.architecture.layers
+    if any(isinstance(layer, TokenRecurrence | TokenAttention) for layer in layers):
+        message = f"{step} works on linear layers and convolutions, and this network reads tokens: leave the step out"
+        if not any(isinstance(layer, TokenRecurrence) for layer in layers):  # of whose cells no integers are made
+            message += ", or take quantize"
         raise StageError("StepUnsuited", message, field=field)
     if isinstance(model.network.before_curves.architecture.head, MemberMean):
         message = (

@@ -1,5 +1,6 @@
 """A small network learns what a trained model says; any model can teach, for it is asked through its ``model.onnx``."""
 
+import math
 from functools import partial
 from typing import Final
 
@@ -64,11 +65,23 @@ def _calibrated(student: Architecture, model: Compressible) -> Architecture:
 
 
 def _narrower(model: Compressible, ratio: float) -> Architecture:
-    """The layers of the teacher with so many times fewer parameters at most."""
+    """The layers of the teacher with so many times fewer parameters, or a few more times fewer.
+
+    Raises:
+        StageError: it is no such network, or single units in each layer still have more parameters.
+    """
     network = single_network(model, "a student by sizeRatio")
     architecture = network.architecture
-    widths = widths_within(architecture, int(architecture.parameters / ratio))
     if not joints(architecture):
         message = "a student by sizeRatio needs a network with hidden layers: say which layers it has by layers"
         raise StageError("StepUnsuited", message, field="spec.compression.steps")
-    return without_units(network, kept_units(network, widths)).architecture
+    widths = widths_within(architecture, int(architecture.parameters / ratio))
+    student = without_units(network, kept_units(network, widths)).architecture
+    if student.parameters > int(architecture.parameters / ratio):
+        most = math.floor(100 * architecture.parameters / student.parameters) / 100
+        message = (
+            f"a student by sizeRatio {ratio:g} is not possible: of {architecture.parameters} parameters single units in"
+            f" each layer leave {student.parameters}: lower it to {most:g} at most, or say by layers which it has"
+        )
+        raise StageError("StepUnsuited", message, field="spec.compression.steps")
+    return student

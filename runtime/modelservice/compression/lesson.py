@@ -33,8 +33,10 @@ def lesson_of_auto(dataset: Dataset, epochs: int) -> Lesson:
     """
     if dataset.modality != "Image":
         return Lesson(epochs=epochs)
-    moved = max(1, min(dataset.shape[1:]) // _PIXELS_OF_A_SIDE)
-    augmentation = Augmentation(rotate=Rotate(degrees=_DEGREES), crop=Crop(pixels=moved))
+    side = min(dataset.shape[1:])
+    # Of a side of one pixel nothing is left where it is moved.
+    crop = Crop(pixels=max(1, side // _PIXELS_OF_A_SIDE)) if side > 1 else None
+    augmentation = Augmentation(rotate=Rotate(degrees=_DEGREES), crop=crop)
     return Lesson(epochs=epochs, weight=_WEIGHT_OF_IMAGES, augmentation=augmentation)
 
 

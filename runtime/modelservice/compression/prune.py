@@ -21,6 +21,9 @@ class PruneStep:
         """Leave out the given share, and let the rest learn on; see ``Step``."""
         network, lesson = single_network(model, self.name), Lesson(epochs=settings.fine_tune_epochs)
         if settings.structured is not None:
+            check_joints(
+                network, self.name, remedy="leave it out, or take unstructured, which sets single weights to 0"
+            )
             widths = widths_without(network.architecture, settings.structured.ratio)
             return Compressible.of(narrowed("prune", network, widths, lesson, context))
         from modelservice.compression.zeros import with_zeros  # noqa: PLC0415 - torch takes seconds to import
@@ -32,18 +35,19 @@ class PruneStep:
 PRUNE: Final = PruneStep()
 
 
+def check_joints(network: StoredNetwork, step: str, *, remedy: str) -> None:
+    """Refuse a network without a layer between input and output.
+
+    Raises:
+        StageError: it has none.
+    """
+    if not joints(network.architecture):
+        message = f"{step} finds no neurons between input and output: {remedy}"
+        raise StageError("StepUnsuited", message, field="spec.compression.steps")
+
+
 def narrowed(
     name: str, network: StoredNetwork, widths: Sequence[int], lesson: Lesson, context: StepContext
 ) -> StoredNetwork:
-    """The network with so many of the units of each joint, tuned by a lesson, kept under a name.
-
-    Raises:
-        StageError: it has no layer between input and output.
-    """
-    if not joints(network.architecture):
-        message = (
-            "prune finds no neurons between input and output: leave it out, or take unstructured,"
-            " which sets single weights to 0"
-        )
-        raise StageError("StepUnsuited", message, field="spec.compression.steps")
+    """The network with so many of the units of each joint, tuned by a lesson, kept under a name."""
     return tuned(name, without_units(network, kept_units(network, widths)), lesson, context)

@@ -55,7 +55,10 @@ class _Chain:
         self.after: dict[str, list[onnx.NodeProto]] = {}
         self.constants: dict[str, NDArray[Any]] = {"row": np.array([-1]), "tiny": np.array(_TINY)}
         self._makers = {output: node for node in self.nodes for output in node.output}
-        self._users = {name: node for node in self.nodes for name in node.input}
+        self._users: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in node.input:
+                self._users.setdefault(name, []).append(node)
 
     def quantised(self, node: "onnx.NodeProto") -> list["onnx.NodeProto"]:
         """Nodes in the place of a ``DynamicQuantizeLinear``."""
@@ -63,7 +66,6 @@ class _Chain:
 
         x, (integers, step, zero) = node.input[0], node.output
         positive = self._is_positive(x)
-        layer = self._users[integers]
         self.constants[step], self.constants[zero] = map(np.asarray, _POSITIVE if positive else _SIGNED)
         size = x if positive else f"{x}_size"
         made = [] if positive else [helper.make_node("Abs", [x], [size])]
@@ -73,7 +75,9 @@ class _Chain:
             helper.make_node("Div", [x, f"{x}_largest"], [f"{x}_share"]),
             helper.make_node("QuantizeLinear", [f"{x}_share", step, zero], [integers]),
         ]
-        self._multiply(layer, f"{x}_largest")
+        # Queries, keys and values of attention are three layers of one value.
+        for layer in self._users[integers]:
+            self._multiply(layer, f"{x}_largest")
         return made
 
     def _multiply(self, layer: "onnx.NodeProto", largest: str) -> None:
@@ -83,7 +87,8 @@ class _Chain:
         """
         from onnx import helper  # noqa: PLC0415
 
-        scaled = self._users[self._users[layer.output[0]].output[0]]  # the integers are cast, then scaled
+        (cast,) = self._users[layer.output[0]]
+        (scaled,) = self._users[cast.output[0]]
         result, share = scaled.output[0], f"{scaled.output[0]}_share"
         scaled.output[0] = share
         self.after[share] = [helper.make_node("Mul", [share, largest], [result])]

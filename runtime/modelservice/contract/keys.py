@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.base import Contract
-from modelservice.contract.compression import Compression
 from modelservice.contract.data import ClaimSource
 from modelservice.contract.digests import sha256, written
 from modelservice.contract.encoders import PretrainedModel
@@ -95,15 +94,7 @@ def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
     """Key of the training stage: the data's digest, how it is read, the task, the model and the hyperparameters."""
     decided = {
         "data": data_digest,
-        "reading": spec.known_data.model_dump(
-            mode="json",
-            include={
-                *("format", "csv", "excel", "image", "text", "target", "features", "columns"),
-                *("missing", "missing_numbers", "scaling", "sample_weight", "split"),
-            },
-            exclude_defaults=True,
-        ),
-        **({"task": settled(spec.task)} if spec.task is not None else {}),
+        **_read_as(spec),
         "model": settled(spec.model),
         "training": settled(spec.training.hyperparameters, without=PLACES_OF_TRAINING),
     }
@@ -140,6 +131,24 @@ def compare_key(candidate: str, current: str, metrics: Iterable[str]) -> str:
     return short_hash(decided, length=KEY_LENGTH)
 
 
-def compress_key(parent: str, compression: Compression) -> str:
-    """Key of the compression stage: the key of what is compressed, and how."""
-    return short_hash({"parent": parent, "compression": settled(compression)}, length=KEY_LENGTH)
+def compress_key(parent: str, spec: ModelServiceSpec) -> str:
+    """Key of the compression stage: the key of what is compressed, and how.
+
+    The key of what was trained elsewhere does not tell how its data is read, divided and weighed, nor the task.
+    """
+    assert spec.compression is not None  # noqa: S101 - asked for
+    said = _read_as(spec) if spec.fetched is not None else {}
+    return short_hash({"parent": parent, "compression": settled(spec.compression), **said}, length=KEY_LENGTH)
+
+
+def _read_as(spec: ModelServiceSpec) -> dict[str, Any]:
+    """How the data is read, divided and weighed, and the task where one is asked for."""
+    reading = spec.known_data.model_dump(
+        mode="json",
+        include={
+            *("format", "csv", "excel", "image", "text", "encoder", "target", "features", "columns"),
+            *("missing", "missing_numbers", "scaling", "sample_weight", "split"),
+        },
+        exclude_defaults=True,
+    )
+    return {"reading": reading, **({"task": settled(spec.task)} if spec.task is not None else {})}

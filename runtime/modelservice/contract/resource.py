@@ -50,7 +50,7 @@ _LOGISTIC_OF_CLASSES = Rule(
     "model.logistic predicts classes: for a regression take svm, decisionTree or mlp",
 )
 _LOSS_OF_GRADIENT = Rule(
-    f"!has(self.task) || {_BY_GRADIENT} || !("
+    f"!has(self.task) || {_of(GRADIENT_FAMILIES | {'artifact'})} || !("
     + " || ".join(f"(has(self.task.{task}) && has(self.task.{task}.loss))" for task in ("classification", "regression"))
     + ")",
     "the loss of a task is what mlp, cnn, rnn and transformer minimise: leave it out, or take one of them",
@@ -82,12 +82,12 @@ _LAYERS_TO_PRUNE = Rule(
     "all compression.steps but distill and quantize work on the layers of mlp and cnn: choose one of them, or put"
     " distill first",
 )
-_WEIGHTLESS = ("svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge")
+_WEIGHTLESS = ("logistic", "svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge")
 _WEIGHTS_TO_QUANTIZE = Rule(
-    "!has(self.compression) || !has(self.compression.steps[0].quantize) || !has(self.model) || !("
-    + " || ".join(f"has(self.model.{family})" for family in _WEIGHTLESS)
-    + ")",
-    "svm, kernelRidge and trees have no weights to make integers of: leave quantize out, or put distill first",
+    "!has(self.compression) || !has(self.compression.steps[0].quantize) || (has(self.data) && has(self.data.encoder))"
+    " || !has(self.model) || !(" + " || ".join(f"has(self.model.{family})" for family in _WEIGHTLESS) + ")",
+    "logistic, svm, kernelRidge and trees have no weights to make integers of: leave quantize out, or put distill"
+    " first",
 )
 
 _ENCODED_BY_ONNX = Rule(
@@ -233,16 +233,17 @@ class ModelServiceSpec(Contract):
             raise ValueError(_TORCH_OF_GRADIENT.message)
         if self.model.logistic is not None and self.task is not None and self.task.regression is not None:
             raise ValueError(_LOGISTIC_OF_CLASSES.message)
-        if self.task is not None and self.task.chosen.loss is not None and not by_gradient:
+        learns = by_gradient or self.model.artifact is not None  # in a compression, of whose rows the task is
+        if self.task is not None and self.task.chosen.loss is not None and not learns:
             raise ValueError(_LOSS_OF_GRADIENT.message)
         self._check_training(by_gradient=by_gradient)
         kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
         layered = self.model.choice in LAYERED_FAMILIES or self.model.artifact is not None
         if set(kinds) - {"quantize", "distill"} and not layered and kinds[0] != "distill":
             raise ValueError(_LAYERS_TO_PRUNE.message)
-        if kinds[:1] == ("quantize",) and self.model.choice in _WEIGHTLESS:
-            raise ValueError(_WEIGHTS_TO_QUANTIZE.message)
         encoded = self.data is not None and self.data.encoder is not None
+        if kinds[:1] == ("quantize",) and self.model.choice in _WEIGHTLESS and not encoded:
+            raise ValueError(_WEIGHTS_TO_QUANTIZE.message)
         if encoded and self.serving.engine is Engine.TORCH:
             raise ValueError(_ENCODED_BY_ONNX.message)
         if encoded and set(kinds) - {"quantize"}:

@@ -251,7 +251,7 @@ def _train(
         module = build(architecture)
         initialize(module, generator)
         if training.initialize is not None and training.initialize.artifact is not None:
-            begin_from(module, training.initialize.artifact, dataset)
+            begin_from(module, architecture, training.initialize.artifact, dataset)
         if normalizes:
             module = normalized(module)
         ranks.prepare(module, device=device)

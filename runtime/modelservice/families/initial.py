@@ -7,11 +7,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
+from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes
 from modelservice.artifact.load import Artifact
+from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.failure import StageError
-from modelservice.contract.manifest import PREPROCESSING_FILE, WEIGHTS_FILE
+from modelservice.contract.manifest import ARCHITECTURE_FILE, PREPROCESSING_FILE, WEIGHTS_FILE
 from modelservice.contract.training import TrainedArtifact
+from modelservice.families.architecture import Architecture
 from modelservice.families.pretrained.folder import ENVIRONMENT
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.elsewhere import Named, read_elsewhere
@@ -20,15 +23,18 @@ from modelservice.modalities.table.preprocessing import TablePreprocessing
 
 FIELD: Final = "spec.training.initialize.artifact"
 _SHOWN: Final = 3
+_ONLY_IN_TRAINING: Final = {"share", "dropout"}
+"""Settings of layers, of Dropout and TokenAttention, that may be others than they were."""
 
 
-def begin_from(module: nn.Module, initial: TrainedArtifact, dataset: Dataset) -> None:
+def begin_from(module: nn.Module, architecture: Architecture, initial: TrainedArtifact, dataset: Dataset) -> None:
     """Put the weights of an artifact into a network of the same layers.
 
     Numbers are scaled by the new rows, as those of the artifact were by its own: what follows learns the difference.
 
     Args:
         module: the network as it was built.
+        architecture: of the network.
         initial: which artifact.
         dataset: what is learned now.
 
@@ -52,6 +58,8 @@ def begin_from(module: nn.Module, initial: TrainedArtifact, dataset: Dataset) ->
     if differing := [words for name in {**stored, **state} if (words := _difference(name, stored, state))]:
         more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
         raise _unsuited(initial, f"has other layers: {'; '.join(differing[:_SHOWN])}{more}")
+    if (why := _computed_otherwise(initial, artifact, architecture)) is not None:
+        raise _unsuited(initial, f"has other layers: {why}")
     module.load_state_dict(stored)
 
 
@@ -71,6 +79,23 @@ def _difference(name: str, stored: dict[str, torch.Tensor], state: dict[str, tor
     if there == here:
         return ""
     return f"{name} is {there or 'not there'}, and {here or 'not'} here"
+
+
+def _computed_otherwise(initial: TrainedArtifact, artifact: Artifact, architecture: Architecture) -> str | None:
+    """What layers of the same weights do otherwise with them; None where that is nothing but what they leave out.
+
+    Activation, pooling and heads of attention show in no shape.
+    """
+    try:
+        before = read_document(ARCHITECTURE_FILE, artifact.content(ARCHITECTURE_FILE), Architecture)
+    except (ArtifactError, DocumentError) as error:
+        raise _unsuited(initial, f"has layers that cannot be read: {error}") from None
+    for place, layers in enumerate(zip(before.layers, architecture.layers, strict=False)):
+        then, now = (layer.model_dump(mode="json", exclude=_ONLY_IN_TRAINING) for layer in layers)
+        for name, value in then.items():
+            if now.get(name) != value:
+                return f"{name} of layer {place} ({layers[0].kind}) is {value}, and {now.get(name)} here"
+    return None
 
 
 def _unsuited(initial: TrainedArtifact, why: str) -> StageError:

@@ -78,7 +78,8 @@ class CompressStage:
             metric = judged_by(work.compression, work.task)
             check_metric(metric, dataset)
         asked, before = work.compression, parent.content(MODEL_FILE)
-        epochs = len((parent.document(METRICS_FILE, MetricsDocument).curves or {}).get("epoch", ()))
+        trained = parent.document(METRICS_FILE, MetricsDocument)
+        epochs = len((trained.curves or {}).get("epoch", ()))
         told = _Counted(context.observe, planned_epochs(asked.steps, epochs=epochs))
         told.step()
         network = StoredNetwork.of_files(parent.contents)
@@ -99,6 +100,7 @@ class CompressStage:
                 asked.steps,
                 learning,
                 epochs=epochs,
+                kept_apart=trained.validation is not None,
             )
         told.compressed()
         with watch.step("evaluate"):

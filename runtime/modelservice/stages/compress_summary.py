@@ -1,5 +1,7 @@
 """What is said of a compression: whether the smaller model is taken, at what cost, and what it did not reach."""
 
+from operator import attrgetter
+
 import numpy as np
 
 from modelservice.contract.compression import Compression
@@ -13,6 +15,8 @@ from modelservice.modalities.base import Dataset
 from modelservice.modalities.imbalance import JUDGED_BY
 from modelservice.stages.recipe import classification_of
 from modelservice.tasks.base import Drop
+from modelservice.tasks.number_metrics import FEWEST_ROWS
+from modelservice.tasks.paired import too_few
 
 
 def judged_by(asked: Compression, task: Task | None) -> KnownMetric | None:
@@ -85,22 +89,23 @@ def _written(number: float, metric: str) -> str:
 
 
 def missed_target(asked: Compression, tried: tuple[Tried, ...]) -> str:
-    """The clauses that say that ``auto`` reached less than its targets; nothing where it did not."""
+    """The clauses that say that ``auto`` reached less than its targets, and why; nothing where it did not."""
     auto, before = asked.steps[0].auto, tried[0]
     after = next(one for one in tried if one.chosen)
     if auto is None:
         return ""
-    return "".join(
-        f"; {was / now:.3g} x fewer {what}, and not the {target:g} x of {field}, at which more would be lost"
-        for what, was, now, target, field in (
-            ("parameters", before.parameters, after.parameters, auto.target_size_ratio, "auto.targetSizeRatio"),
-            (
-                *("multiply-adds", before.multiply_adds, after.multiply_adds),
-                *(auto.target_latency_ratio, "auto.targetLatencyRatio"),
-            ),
-        )
-        if was and now and target and was < target * now
-    )
+    made = [one for one in tried if not one.control]
+    clauses = []
+    for what, counted, target, field in (
+        ("parameters", attrgetter("parameters"), auto.target_size_ratio, "auto.targetSizeRatio"),
+        ("multiply-adds", attrgetter("multiply_adds"), auto.target_latency_ratio, "auto.targetLatencyRatio"),
+    ):
+        was, now = counted(before), counted(after)
+        if was and now and target and was < target * now:
+            smaller = any(counted(one) < now for one in made)
+            why = "at which more would be lost" if smaller else "which even single units in each layer do not come to"
+            clauses.append(f"; {was / now:.3g} x fewer {what}, and not the {target:g} x of {field}, {why}")
+    return "".join(clauses)
 
 
 def measured_speed(asked: Compression, summary: CompressionSummary) -> str:
@@ -127,13 +132,20 @@ def check_metric(metric: KnownMetric | None, dataset: Dataset) -> None:
     """
     if metric is None:
         return
+    field = "spec.compression.maxDrop.metric"
     for name, side in (("validation", dataset.validation), ("test", dataset.test)):
         width = len(dataset.labels) or 1
         guess = np.full((len(side.values), width), 1 / width, np.float32)
         if dataset.task.measure(metric, guess, side.values, side.weights) is None:
             told = dataset.task.score(guess, side.values, dataset.labels, side.weights).evaluation.metrics
-            field, known = "spec.compression.maxDrop.metric", ", ".join(one.name for one in told)
+            known = ", ".join(one.name for one in told)
             message = f"the {name} rows do not tell {metric}, which {field} asks for: take one of {known}"
+            raise StageError("MetricNotMeasured", message, field=field)
+        if metric != dataset.task.primary_metric and too_few(metric, rows=len(side.values)):
+            message = (
+                f"{len(side.values)} {name} rows are too few for an interval of {metric}, which needs {FEWEST_ROWS}:"
+                f" add rows, or take {dataset.task.primary_metric} in {field}"
+            )
             raise StageError("MetricNotMeasured", message, field=field)
 
 

@@ -165,7 +165,7 @@ def run_locally(
     compress = CompressWork(
         **reading, parent=str(trained.folder), parent_digest=trained.success.digest, compression=spec.compression
     )
-    return run(compress, compress_key(key, spec.compression), final)
+    return run(compress, compress_key(key, spec), final)
 
 
 def _with_encoder(spec: ModelServiceSpec, address: str | None) -> ModelServiceSpec:
@@ -238,7 +238,7 @@ def compress_locally(
         parent = load_artifact(trained)
     except ArtifactError as error:
         raise ArtifactError(f"--input {trained} is not the folder of a trained model: {error}") from None
-    if parent.manifest.stage != "train":
+    if parent.manifest.stage == "compress":
         raise ResourceError(
             f"--input {trained} holds a model that was compressed before: name the folder of the trained one,"
             f" mostly {trained}{TRAINED_SUFFIX}"
@@ -253,7 +253,7 @@ def compress_locally(
         compression=spec.compression,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    order = _order(resource, work, compress_key(parent.manifest.key, spec.compression), output)
+    order = _order(resource, work, compress_key(parent.manifest.key, spec), output)
     try:
         return _run(order, output, _context(output, source, clock, _Told(observe, say, interruption)))
     except (DataError, StorageError) as error:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 
+FEWEST_ROWS = 5
+"""From which on enough resamples differ (126) that 95 % of them tell something; of two rows with a spread it is one."""
 _RESAMPLES = 2000
 _FEWEST_RESAMPLES = 200
 _DRAWS = 20_000_000
@@ -31,7 +33,10 @@ def r2_score(errors: Numbers, values: Numbers, weights: Numbers | None = None) -
 
 
 def r2_interval(errors: Numbers, values: Numbers, weights: Numbers | None = None) -> tuple[float, float] | None:
-    """The 95 % percentile bootstrap interval of R2 over rows (Efron, 1979); None where the values do not vary."""
+    """The 95 % percentile bootstrap interval of R2 over rows (Efron, 1979).
+
+    None where the values do not vary, or there are fewer rows than ``FEWEST_ROWS``.
+    """
     bounds = _share_interval(np.square(errors), values, weights)
     return None if bounds is None else (1.0 - bounds[1], 1.0 - bounds[0])
 
@@ -52,7 +57,7 @@ def _share_interval(parts: Numbers, values: Numbers, weights: Numbers | None) ->
     rows = len(values)
     centred = _centred(values, weights)
     heavy = np.ones(rows) if weights is None else weights
-    if values.min() == values.max():
+    if rows < FEWEST_ROWS or values.min() == values.max():
         return None
     generator = np.random.default_rng(_SEED)
     moments = np.stack([parts, centred, np.square(centred), np.ones(rows)]) * heavy

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from modelservice.contract.metric_names import LOWER_IS_BETTER, KnownMetric
 from modelservice.tasks.base import Array, Drop, Task, Weights
+from modelservice.tasks.number_metrics import FEWEST_ROWS
 
 DECIDED: Final = frozenset(
     {
@@ -58,12 +59,12 @@ def metric_drop(
         weights: how much each row counts.
 
     Returns:
-        None where these rows do not tell the metric, or the task has none of that name.
+        None where these rows do not tell the metric or are too few for its interval, or the task has none of that name.
     """
     if metric is None or metric == task.primary_metric:
         return task.drop(before, after, values, weights)
     value = _worse(task, metric, (before, after), values, weights)
-    if value is None:
+    if value is None or too_few(metric, rows=len(values)):
         return None
     heavy = np.ones(len(values)) if weights is None else weights / weights.mean()
     rows = _Rows(before, after, values, heavy)
@@ -72,6 +73,11 @@ def metric_drop(
     resampled = (_worse(task, metric, (one.before, one.after), one.values, one.weights) for one in _resamples(rows))
     low, high = np.percentile([one for one in resampled if one is not None] or [value], [2.5, 97.5])
     return Drop(value, min(float(low), value), max(float(high), value))
+
+
+def too_few(metric: KnownMetric, *, rows: int) -> bool:
+    """Whether a bootstrap of so many rows says nothing; decided classes have rows enough, see above."""
+    return metric not in DECIDED and rows < FEWEST_ROWS
 
 
 class _Rows(NamedTuple):

@@ -103,10 +103,10 @@ class Regression:
         return None if measure is None else measure(_errors(raw, values), weights)
 
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
-        """The fall of R2, with a bootstrap interval; true values that do not vary tell nothing, which is [-1, 1]."""
+        """The fall of R2, with a bootstrap interval; 1 to both sides where few rows, or equal values, tell none."""
         errors = _errors(before, values), _errors(after, values)
-        low, high = r2_drop_interval(*errors, values, weights) or (-1.0, 1.0)
-        return Drop(r2_score(errors[0], values, weights) - r2_score(errors[1], values, weights), low, high)
+        value = r2_score(errors[0], values, weights) - r2_score(errors[1], values, weights)
+        return Drop(value, *(r2_drop_interval(*errors, values, weights) or (value - 1, value + 1)))
 
     def decide(self, raw: Array) -> NDArray[np.int64]:
         """The only one."""

@@ -204,6 +204,16 @@ class TestTrainKey:
         assert key_of(model_service(path), table + more) != GOLDEN["train"][named(path)]
 
 
+@pytest.mark.parametrize("change", [{"uri": "s3://models/other"}, {"digest": f"sha256:{'1' * 64}"}, {"maxLength": 33}])
+def test_another_encoder_of_columns_trains_again(change: dict[str, Any]) -> None:
+    path = SAMPLES / "text-beside-columns.yaml"
+    document, table = model_service(path), sample_table(path)
+    document["spec"]["data"]["encoder"] |= change
+    assert key_of(document, table) != GOLDEN["train"][named(path)]
+    document["spec"] |= {"model": {"randomForest": {}}, "compression": {"steps": [{"quantize": {}}]}}
+    assert spec_of(document).compression, "the encoder has weights, whatever learns from its numbers"
+
+
 @pytest.mark.parametrize("path", COMPRESSED, ids=lambda path: path.stem)
 class TestCompressKey:
     def test_never_changes(self, path: Path) -> None:
@@ -214,14 +224,29 @@ class TestCompressKey:
 
     def test_changes_with_the_parent_and_with_the_budget(self, path: Path) -> None:
         document = model_service(path)
-        compression = spec_of(document).compression
-        assert compression is not None
-        assert compress_key("other", compression) != GOLDEN["compress"][named(path)]
+        assert compress_key("other", spec_of(document)) != GOLDEN["compress"][named(path)]
         document["spec"]["compression"] |= {"maxAccuracyDrop": 0.25, "maxDrop": None}
         assert self.key(document, path) != GOLDEN["compress"][named(path)]
 
     @staticmethod
     def key(document: dict[str, Any], path: Path) -> str:
-        compression = spec_of(document).compression
-        assert compression is not None
-        return compress_key(GOLDEN["train"][named(path)], compression)
+        return compress_key(GOLDEN["train"][named(path)], spec_of(document))
+
+
+def test_what_compresses_an_artifact_of_elsewhere_changes_with_how_its_data_is_read() -> None:
+    """Of what is trained here the key of the training tells it."""
+    document = model_service(SAMPLES / "artifact.yaml")
+    document["spec"] |= {
+        "data": {"configMap": {"name": "iris"}, "target": "species"},
+        "compression": {"steps": [{"quantize": {}}]},
+    }
+    changes: list[dict[str, Any]] = [
+        {},
+        {"task": {"classification": {"imbalance": "ClassWeight"}}},
+        {"task": {"classification": {"loss": {"focal": {}}}}},
+        {"data": {"split": {"seed": 1}}},
+        {"data": {"sampleWeight": "w"}},
+    ]
+    assert len({compress_key("parent", spec_of(changed(document, one))) for one in changes}) == len(changes)
+    moved = changed(document, {"data": {"configMap": {"name": "flowers"}}})
+    assert compress_key("parent", spec_of(moved)) == compress_key("parent", spec_of(document))

@@ -23,9 +23,8 @@ class Compress:
         return spec.compressed
 
     def key(self, spec: ModelServiceSpec, parent: str) -> str:
-        """From the key of the training, and the steps and budget."""
-        assert spec.compression is not None  # noqa: S101 - asked for
-        return compress_key(parent, spec.compression)
+        """From the key of the training, the steps and the budget; see ``compress_key``."""
+        return compress_key(parent, spec)
 
     def job(self, spec: ModelServiceSpec) -> JobSettings:
         """As ``spec.training`` says, without the GPUs that only a training uses."""

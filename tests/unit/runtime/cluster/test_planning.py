@@ -36,6 +36,14 @@ def test_keys_are_those_of_the_operator(sample: str) -> None:
         assert data_digest(spec, None) == digest
 
 
+def test_what_is_pinned_from_elsewhere_is_fetched_and_not_compressed() -> None:
+    pin = {"pinRevision": {"uri": "s3://models/staging/iris/qp2iu6b5", "digest": f"sha256:{'a' * 64}"}}
+    spec = spec_of("compression.yaml", serving=pin)
+    keys = final_keys(spec, "sha256:1")
+    assert list(keys) == ["fetch"]
+    assert list(keys.items()) == [(one.stage.name, one.key) for one in pipeline(spec, "sha256:1")]
+
+
 def test_a_head_has_the_key_of_what_its_encoder_is() -> None:
     spec, digest = spec_of("shared-encoder.yaml"), f"sha256:{'a' * 64}"
     service = spec.shared_encoder

@@ -102,8 +102,8 @@ def test_what_was_tuned_before_is_not_tuned_again() -> None:
     assert len(told) == 6 * 3
     assert again.onnx == first.onnx
     # Stopped after the first turn, the second is the same as well.
-    last = min((name for name in store.held if "once" not in name), key=lambda name: int(name.removeprefix("auto-")))
-    store.held.pop(last)
+    assert store.held.keys() == {"auto-1", "auto-2", "auto-once-0", "auto-once-1"}
+    store.held.pop("auto-2")
     _, resumed = searching(context)
     assert len(told) == 9 * 3
     assert resumed.onnx == first.onnx
@@ -160,3 +160,16 @@ def test_without_layers_nothing_can_be_found() -> None:
     with pytest.raises(StageError, match=r"auto works on the layers of one network") as caught:
         apply_steps(Compressible(onnx=b""), steps({"auto": {}}), context_of(iris(), None))
     assert caught.value.reason == "StepUnsuited"
+    with pytest.raises(StageError, match="auto finds no neurons between input and output: leave compression out"):
+        apply_steps(Compressible.of(random_network(perceptron())), steps({"auto": {}}), context_of(iris(), None))
+
+
+def test_a_tiny_network_learns_in_each_turn_whether_or_not_networks_are_kept() -> None:
+    """The last turns of such a goal are of single units, all of them."""
+    model = Compressible.of(random_network(perceptron(4)))
+    asked = steps({"auto": {"targetSizeRatio": 1000, "fineTuneEpochs": 1}})
+    context = replace(context_of(iris(), OnnxEngine(model.onnx).run), budget=1.0)
+    kept = KeptNetworks(store=HeldCheckpoints(), key="k", data="d", say=lambda _: None)
+    anew, stored = (apply_steps(model, asked, one) for one in (context, replace(context, kept=kept)))
+    assert anew.onnx == stored.onnx
+    assert anew.tried == stored.tried

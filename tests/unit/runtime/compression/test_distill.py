@@ -99,6 +99,11 @@ def test_a_student_by_ratio_has_the_layers_of_the_teacher() -> None:
         ({"layers": {"channels": [4]}}, None, "takes images only: leave channels out"),
         ({"sizeRatio": 4}, None, r"choose spec\.model mlp or cnn"),
         ({"sizeRatio": 4}, random_network(perceptron()), "say which layers it has"),
+        (
+            {"sizeRatio": 100},
+            random_network(perceptron(16)),
+            r"is not possible: of 131 parameters single units in each layer leave 11: lower it to 11\.9 at most",
+        ),
     ],
 )
 def test_what_cannot_be_a_student_is_refused(

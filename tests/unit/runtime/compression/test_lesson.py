@@ -58,6 +58,15 @@ def test_how_far_an_image_is_moved_hangs_on_its_side() -> None:
         assert lesson.weight < Lesson(epochs=7).weight
 
 
+def test_an_image_of_one_row_of_pixels_is_not_moved_out_of_sight() -> None:
+    features = np.zeros((1, 1, 1, 28), np.float32)
+    dataset = pictures()
+    lesson = lesson_of_auto(replace(dataset, train=replace(dataset.train, features=features)), 7)
+    assert lesson.augmentation is not None
+    assert lesson.augmentation.crop is None
+    assert lesson.augmentation.rotate is not None
+
+
 def test_the_teacher_is_asked_of_images_as_they_were_moved() -> None:
     dataset, teacher = pictures(), Asked()
     tune(NETWORK, Lesson(epochs=2, augmentation=MOVED), context_of(dataset, teacher))

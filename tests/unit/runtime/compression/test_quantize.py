@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from tests.unit.runtime.compression.learning import NOTHING, apply_steps
+from tests.unit.runtime.compression.learning import NOTHING, apply_steps, random_network
 from tests.unit.runtime.inference.graphs import model, tensor, value
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
@@ -19,7 +19,9 @@ from modelservice.compression.four_bits import packed
 from modelservice.contract.compression import Compression, Quantize, Step
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
+from modelservice.families.architecture import Architecture, Linear, Softmax, TokenAttention
 from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.tasks.base import Array
 
 Shape = tuple[int, ...]
 FORMS = [("Int8", "None"), ("Int8", "Dynamic"), ("Int8", "Static"), ("Int4", "None"), ("Int4", "Dynamic")]
@@ -146,6 +148,35 @@ def test_rows_keep_their_answers_in_any_company(
 
 def operators(content: bytes) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load_from_string(content).graph.node)
+
+
+def attention() -> tuple[bytes, Array]:
+    """A small transformer whose queries, keys and values are three layers of one value, and tokens of 40 texts."""
+    layer = TokenAttention(vocabulary=30, length=12, width=64, heads=4, layers=2, feed_forward=64, dropout=0)
+    architecture = Architecture(shape=(12,), layers=(layer, Linear(inputs=64, outputs=3)), head=Softmax())
+    network = random_network(architecture)
+    weights = {
+        name: np.ones_like(array) if "norm" in name and name.endswith("weight") else array / np.float32(8)
+        for name, array in network.weights.items()
+    }
+    tokens = np.random.default_rng(4).integers(1, 31, size=(40, 12)).astype(np.float32)
+    tokens[::3, 7:] = 0
+    return replace(network, weights=weights).to_onnx(), tokens
+
+
+@pytest.mark.parametrize(("weights", "activations"), FORMS)
+def test_layers_of_one_value_answer_nearly_alike(weights: str, activations: str) -> None:
+    content, tokens = attention()
+    asked = Compression.model_validate({"steps": [{"quantize": {"weights": weights, "activations": activations}}]})
+    train = replace(NOTHING.dataset.train, features=tokens)
+    context = replace(NOTHING, dataset=replace(NOTHING.dataset, train=train))
+    smaller = apply_steps(Compressible(onnx=content), asked.steps, context).onnx
+    assert len(smaller) < 0.6 * len(content)
+    before, after = (OnnxEngine(one).run(tokens) for one in (content, smaller))
+    assert np.ptp(before, axis=0).min() > 0.2, "texts are answered apart"
+    assert np.abs(before - after).max() < (0.3 if weights == "Int4" else 0.1)
+    alone = np.concatenate([OnnxEngine(smaller).run(tokens[row : row + 1]) for row in range(5)])
+    np.testing.assert_allclose(after[:5], alone, atol=1e-6)
 
 
 def test_each_form_has_its_operators() -> None:

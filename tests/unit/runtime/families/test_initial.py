@@ -13,6 +13,7 @@ from tests.support.object_server import object_server
 from tests.support.samples import SAMPLES, model_service
 from tests.unit.runtime.inference.graphs import linear
 from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
+from tests.unit.runtime.stages.test_train import images
 
 import modelservice
 from modelservice.artifact.sealing import Sealed
@@ -21,6 +22,7 @@ from modelservice.contract.failure import StageError, StorageError
 from modelservice.contract.manifest import WEIGHTS_FILE
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.contract.resource import ModelService
+from modelservice.contract.work_order import TrainWork
 from modelservice.families.initial import FIELD
 from modelservice.modalities import objects as objects_module
 from modelservice.packing.pack import pack
@@ -87,6 +89,53 @@ def test_other_layers_are_named_with_their_shapes(before: Produced, tmp_path: Pa
     assert (error.value.reason, error.value.field) == ("InitialUnsuited", FIELD)
     with pytest.raises(StageError, match=r"6\.weight is not there, and \[3, 8\] here"):
         begun(folder, before.digest, hidden=(8, 8))
+
+
+def network_of(model: dict[str, Any], **training: Any) -> TrainWork:
+    """A training of an epoch, of texts for a transformer and of images for a convolutional network."""
+    if "cnn" in model:
+        return train_work(model=model, epochs=1, target="y", file="x.npz", **training)
+    if "mlp" in model:
+        return train_work(model=model, epochs=1, **training)
+    work = train_work(model=model, target="kind", **training)
+    texts = work.data.model_validate({"configMap": {"name": "d"}, "text": {"column": "note"}, "target": "kind"})
+    return work.model_copy(update={"data": texts})
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "content", "words"),
+    [
+        (
+            {"mlp": {"hiddenLayers": [8]}},
+            {"activation": "Tanh"},
+            None,
+            r"function of layer 1 .* is ReLU, and Tanh",
+        ),
+        ({"cnn": {"channels": [4]}}, {"pooling": "Average"}, images(), r"function of layer 2 .* is Max, and"),
+        (
+            {"transformer": {"width": 8, "heads": 2, "layers": 1, "feedForward": 8}},
+            {"heads": 4},
+            TEXTS,
+            r"heads of layer 0 \(TokenAttention\) is 2, and 4 here",
+        ),
+    ],
+    ids=["activation", "pooling", "heads"],
+)
+def test_layers_that_do_something_else_with_the_same_weights_are_named(
+    then: dict[str, Any], now: dict[str, Any], content: bytes | None, words: str, tmp_path: Path
+) -> None:
+    """No shape tells them apart; what is left out while they learn may be another share."""
+    (family,) = then
+    before = produce(network_of(then), content)
+    artifact = {"uri": f"file://{store(before, tmp_path / 'before')}", "digest": before.digest}
+
+    def onward(settings: dict[str, Any]) -> Produced:
+        return produce(network_of({family: {**then[family], **settings}}, initialize={"artifact": artifact}), content)
+
+    with pytest.raises(StageError, match=f"has other layers: {words}") as error:
+        onward(now)
+    assert error.value.reason == "InitialUnsuited"
+    assert onward({"dropout": 0.3}).digest
 
 
 def test_other_inputs_and_labels_are_named(before: Produced, tmp_path: Path) -> None:

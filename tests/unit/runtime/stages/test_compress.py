@@ -243,6 +243,15 @@ def test_a_budget_of_a_metric_that_the_rows_do_not_tell_is_refused(trained: Prod
     assert (caught.value.reason, caught.value.field) == ("MetricNotMeasured", "spec.compression.maxDrop.metric")
 
 
+def test_a_budget_of_which_so_few_rows_have_no_interval_is_refused() -> None:
+    table = b"\n".join(IRIS.read_bytes().splitlines()[:20])
+    asked = {"compressed": True, "compressed_metric": KnownMetric.RMSE}
+    work = train_work(target="petal_width").model_copy(update=asked)
+    with pytest.raises(StageError, match=r"4 test rows are too few for an interval of rmse, which needs 5: add"):
+        produce(work, table)
+    produce(work.model_copy(update={"compressed_metric": KnownMetric.R2}), table)
+
+
 RARE = TrainWork(
     data_file="rare.csv",
     data=Data.model_validate({"configMap": {"name": "d"}, "target": "ill"}),
@@ -315,6 +324,9 @@ def test_probabilities_stay_calibrated(model: dict[str, Any], step: dict[str, An
     rows = [[float(cell) for cell in line.split(",")[:2]] for line in content.decode().splitlines()[1:]]
     said = Predictor.from_artifact(produced.as_artifact()).predict_proba(rows)
     assert 0.03 < said[:, 1].mean() < 0.09
+    before = produced.manifest.compression.before
+    assert before is not None
+    assert before.name.endswith(", on these rows, too") == ("randomForest" in model), "a forest learned validation rows"
 
 
 class Forget:
@@ -361,6 +373,12 @@ def test_a_target_that_was_not_reached_is_said() -> None:
         assert missed_target(asked, tried).startswith(words)
         assert bool(missed_target(asked, tried)) == bool(words)
     assert not missed_target(Compression.model_validate({"steps": [{"quantize": {}}]}), tried)
+    asked = Compression.model_validate({"steps": [{"auto": {}}]})
+    assert missed_target(asked, tried).endswith("targetSizeRatio, which even single units in each layer do not come to")
+    smaller = Tried(name="4 x", parameters=250, bytes=3, metric=0.5)
+    assert missed_target(asked, (*tried, smaller)).endswith("targetSizeRatio, at which more would be lost")
+    control = smaller.model_copy(update={"control": True})
+    assert missed_target(asked, (*tried, control)) == missed_target(asked, tried)
 
 
 @pytest.mark.parametrize(

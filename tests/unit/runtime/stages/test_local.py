@@ -11,16 +11,19 @@ import pandas as pd
 import pytest
 import yaml
 from tests.support.samples import SAMPLES, model_service, objects, sample_rows
+from tests.unit.runtime.inference.graphs import linear
 from tests.unit.runtime.stages.pipelines import IRIS, QUANTIZE
 from tests.unit.runtime.stages.test_train import images
 
 import modelservice
 from modelservice.artifact.errors import ArtifactError
-from modelservice.contract.compression import Compression
+from modelservice.artifact.stores import folder
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.keys import compress_key, content_digest, train_key
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.families import FAMILIES, ensemble
+from modelservice.packing.pack import pack
+from modelservice.packing.settings import PackSettings
 from modelservice.stages.documents import ResourceError, read_resource
 from modelservice.stages.local import run_locally
 from modelservice.tasks.metrics_document import MetricsDocument
@@ -186,7 +189,8 @@ def test_a_compression_that_is_asked_for_follows_the_training(tmp_path: Path) ->
     settings = ModelServiceSpec.model_validate(service(**spec)["spec"])
     parent = train_key(settings, content_digest(IRIS.read_bytes()))
     assert predictor.manifest.stage == "compress"
-    assert predictor.manifest.key == compress_key(parent, Compression.model_validate(QUANTIZE))
+    asked = ModelServiceSpec.model_validate(service(**spec, compression=QUANTIZE)["spec"])
+    assert predictor.manifest.key == compress_key(parent, asked)
     trained = modelservice.load(tmp_path / "m.trained")
     assert predictor.manifest.parent is not None
     assert (predictor.manifest.parent.key, predictor.manifest.parent.digest) == (parent, trained.digest)
@@ -221,6 +225,11 @@ def test_what_cannot_be_compressed_is_refused(tmp_path: Path) -> None:
     other.write_text("\n".join(IRIS.read_text().splitlines()[:-1]))
     with pytest.raises(ResourceError, match=r"m\.trained holds a model that was not trained on this data"):
         modelservice.compress(service(**spec), tmp_path / "m.trained", other, tmp_path / "small")
+    (tmp_path / "m.onnx").write_bytes(linear().SerializeToString())
+    packed = pack(tmp_path / "m.onnx", PackSettings())
+    folder.write(tmp_path / "packed", packed.manifest, packed.files)
+    with pytest.raises(StageError, match="does not say on what it was trained"):
+        modelservice.compress(service(**spec), tmp_path / "packed", IRIS, tmp_path / "small")
 
 
 def test_a_compression_that_fails_leaves_the_model_that_was_there(

@@ -97,3 +97,12 @@ def test_what_rows_do_not_tell_has_no_loss() -> None:
     assert metric_drop(BINARY, KnownMetric.ROC_AUC, GOOD[:5], BAD[:5], one_class) is None
     assert metric_drop(BINARY, KnownMetric.RMSE, GOOD, BAD, TRUE) is None
     assert metric_drop(MULTICLASS, KnownMetric.F1_POSITIVE, three, three, np.arange(3)) is None
+
+
+def test_so_few_rows_tell_what_was_decided_and_nothing_that_is_resampled() -> None:
+    good, bad, true = GOOD[:4], BAD[:4], TRUE[:4]
+    assert metric_drop(BINARY, KnownMetric.LOG_LOSS, good, bad, true) is None
+    for metric in (KnownMetric.ACCURACY, KnownMetric.F1_POSITIVE):
+        drop = metric_drop(BINARY, metric, good, bad, true)
+        assert drop is not None
+        assert drop.high > 0.4

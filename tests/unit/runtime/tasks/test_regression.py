@@ -84,6 +84,18 @@ def test_true_values_that_do_not_vary_have_an_r2_without_interval(predicted: flo
     assert REGRESSION.drop(raw, raw, np.full(4, 3.0)) == (0, -1, 1)
 
 
+def test_so_few_rows_that_all_resamples_are_alike_have_no_interval() -> None:
+    """Of two rows each resample with a spread is these two rows, and its interval would be a point."""
+    true = np.arange(5.0)
+    before, after = (np.array(raw, np.float32)[:, None] for raw in (true, true + 0.1))
+    for rows in (2, 4):
+        drop = REGRESSION.drop(before[:rows], after[:rows], true[:rows])
+        assert (drop.low, drop.high) == (drop.value - 1, drop.value + 1)
+        assert REGRESSION.score(after[:rows], true[:rows], ()).evaluation.primary_metric.low is None
+    drop = REGRESSION.drop(before, after, true)
+    assert 0 < drop.low < drop.high < 1
+
+
 WEIGHED = st.lists(st.tuples(NUMBERS, NUMBERS, st.integers(1, 4)), min_size=2, max_size=30)
 
 
