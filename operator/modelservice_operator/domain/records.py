@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import Field
+
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.comparison import Comparison
 from modelservice.contract.documents import Document
@@ -67,7 +69,8 @@ class StageRecord(Document):
     """The result of one stage. ``key`` says what decided it, ``parent`` is the key of what it was made from.
 
     What only a training knows is optional. ``source`` is where it, or what it was made from, was fetched from;
-    ``encoder`` is what a head asks for the numbers of rows; ``seconds`` is how long the stage took.
+    ``encoder`` is what a head asks for the numbers of rows; ``seconds`` is how long the stage took; ``onnx_only``: no
+    engine but ONNX computes it, whatever its family.
     """
 
     kind: Literal["StageRecord"] = "StageRecord"
@@ -89,6 +92,7 @@ class StageRecord(Document):
     image: str
     source: str | None = None
     encoder: SharedEncoder | None = None
+    onnx_only: bool = Field(default=False, exclude_if=lambda only: not only)
     serving: StoredTemplate | None = None
 
     @property
@@ -201,6 +205,7 @@ def record_of(
         image=image,
         source=success.source or source,
         encoder=success.encoder,
+        onnx_only=success.onnx_only,
     )
 
 

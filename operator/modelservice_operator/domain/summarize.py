@@ -92,8 +92,15 @@ def summarize_invalid(observed: Observed, problem: Problem, *, now: datetime) ->
         Finding(type=ConditionType.STALLED, status=True, reason=problem.reason, message=problem.message),
     ]
     conditions = to_conditions(found, before=live.get("conditions", []), generation=observed.generation, now=now)
-    changed = {"observedGeneration": observed.generation, "conditions": conditions, "stage": StageWord.FAILED.value}
-    status = {**live, **changed, **_answers(observed), "encoder": observed.encoder}
+    changed = {
+        "observedGeneration": observed.generation,
+        "conditions": conditions,
+        "stage": StageWord.FAILED.value,
+        "replicas": state.total if state else 0,
+        "encoder": observed.encoder,
+    }
+    # How far a stage is was said of another spec, and nobody looks any more.
+    status = {**live, **changed, **_answers(observed), "progress": None, "eta": None}
     return _status_object(observed, {name: value for name, value in status.items() if value is not None})
 
 

@@ -29,7 +29,8 @@ class Success(Tolerant):
     ``models`` are those that ``auto`` blended, None for any other family and where the model was found in the store.
     ``inputs_digest`` is that of the signature, which itself may be too long for a message. ``source`` is where it was
     fetched from. ``encoder`` is what a head asks for the numbers of rows. ``stored_as`` is the digest that the store
-    knows it by, where that is another one, as of an image.
+    knows it by, where that is another one, as of an image. ``onnx_only``: no engine but ONNX computes it, although it
+    is of a family whose networks torch serves.
     """
 
     outcome: Literal["Success"] = "Success"
@@ -50,6 +51,7 @@ class Success(Tolerant):
     models: tuple[BlendedModel, ...] | None = None
     source: str | None = None
     encoder: SharedEncoder | None = None
+    onnx_only: bool = Field(default=False, exclude_if=lambda only: not only)
 
 
 class Compared(Tolerant):

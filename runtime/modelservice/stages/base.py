@@ -8,7 +8,8 @@ from modelservice.artifact.files import document_bytes
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import Checkpoints, NoCheckpoints
 from modelservice.contract.digests import sha256
-from modelservice.contract.manifest import METRICS_FILE, CompressionSummary, Manifest
+from modelservice.contract.manifest import ARCHITECTURE_FILE, METRICS_FILE, CompressionSummary, Manifest
+from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import BlendedModel, Success
 from modelservice.contract.signature import Signature
@@ -129,6 +130,7 @@ class Produced:
             models=self.models,
             source=order.work.uri if order and isinstance(order.work, FetchWork) else None,
             encoder=manifest.encoder,
+            onnx_only=manifest.family in GRADIENT_FAMILIES and ARCHITECTURE_FILE not in manifest.files,
         )
 
 

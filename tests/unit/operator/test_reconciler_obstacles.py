@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.support.world import CSV, World
 
+from modelservice.contract.progress import Progress
 from modelservice_operator.kinds import (
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
@@ -214,6 +215,28 @@ def test_an_invalid_spec_is_said_and_serving_goes_on() -> None:
     world.service()
     world.settle()
     assert world.ready() == ("True", "Serving")
+
+
+def test_what_is_said_beside_an_invalid_spec_is_of_what_is_there() -> None:
+    world = World()
+    world.serve(serving={"replicas": 2})
+    world.service(serving={"replicas": 2}, training={"epochs": 3})
+    world.settle()
+    job = world.job()
+    world.pod_of(job, {"phase": "Running", "podIP": "10.0.0.1"})
+    world.progress.answer = Progress(done=4, total=10, eta_seconds=60)
+    world.clock.seconds += 60
+    world.settle()
+    assert (world.status()["progress"], world.status()["replicas"]) == ("40%", 2)
+    world.service(serving={"replicas": 2}, training={"epochs": 0})
+    world.settle()
+    world.roll_out(available=1)
+    deployment = world.deployment()
+    world.kube.store({**deployment, "status": {**deployment["status"], "replicas": 1}})
+    world.settle()
+    assert world.ready() == ("False", "InvalidSpec")
+    assert world.status()["replicas"] == 1
+    assert world.status().keys().isdisjoint({"progress", "eta"})
 
 
 def test_a_deployment_that_a_quota_refuses_pods_names_the_field() -> None:

@@ -316,6 +316,7 @@ GPU = {"limits": {"nvidia.com/gpu": 1}}
         ({"serving": {"resources": GPU}}, {}, "torch", "trainer:1"),
         ({"serving": {"resources": GPU, "engine": "ONNX"}}, {}, "onnx", "server:1"),
         ({"serving": {"resources": GPU}}, {"family": "svm"}, "onnx", "server:1"),
+        ({"serving": {"resources": GPU}}, {"onnx_only": True}, "onnx", "server:1"),
         ({"serving": {"resources": GPU}, "compression": {"steps": [{"quantize": {}}]}}, {}, "onnx", "server:1"),
     ],
 )

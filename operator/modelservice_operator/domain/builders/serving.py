@@ -73,9 +73,10 @@ _NOT_OF_PODS = {
 def choose_engine(serving: Serving, record: StageRecord) -> Engine:
     """What computes the model: what the spec says, else Torch where a GPU is asked for.
 
-    Only what was trained by gradient steps, and not made smaller since, has what torch needs.
+    Only what was trained by gradient steps, not behind an encoder of columns, and not made smaller since, has what
+    torch needs.
     """
-    if record.family not in GRADIENT_FAMILIES or record.compression is not None:
+    if record.family not in GRADIENT_FAMILIES or record.onnx_only or record.compression is not None:
         return Engine.ONNX
     return serving.engine or (Engine.TORCH if GPU in serving.resources.limits else Engine.ONNX)
 

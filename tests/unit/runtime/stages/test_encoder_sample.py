@@ -14,6 +14,7 @@ from tests.unit.runtime.stages.pipelines import run_pod, train_work
 
 import modelservice
 from modelservice.artifact.stores import load_artifact
+from modelservice.contract.data import Data
 from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.failure import Failure, StageError
 from modelservice.contract.report import Success
@@ -97,6 +98,29 @@ def test_the_sample_with_columns_beside_the_text(tmp_path: Path, monkeypatch: py
     assert small.manifest.compression is not None
     assert small.manifest.compression.message.startswith("the model is not smaller for it")
     assert small.predict([{"message": "Hello", "seats": 3, "plan": "plus"}])[0] in {"urgent", "soon", "later"}
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_a_network_behind_an_encoder_of_columns_is_said_to_be_computed_by_onnx_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, behind: bool
+) -> None:
+    """Its family is one that torch serves, and there is no network for torch in its artifact."""
+    monkeypatch.setattr(objects_module, "MAX_RETRIES", 0)
+    write_bert(tmp_path / "bert", max_position_embeddings=32)
+    read_pretrained.cache_clear()
+    said = model_service(BESIDE)["spec"]["data"]
+    if not behind:
+        del said["encoder"], said["columns"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tickets.csv").write_bytes(sample_table(BESIDE))
+    work = train_work(epochs=1).model_copy(update={"data": Data.model_validate(said), "data_file": "tickets.csv"})
+    with object_server(monkeypatch) as server:
+        for name, value in server.variables().items():
+            monkeypatch.setenv(name, value)
+        put_folder(server, tmp_path / "bert")
+        made = run_pod(tmp_path, work, data=tmp_path / "data")
+    assert isinstance(made, Success)
+    assert (made.family, made.onnx_only) == ("mlp", behind)
 
 
 def test_the_sample_without_a_head_answers_embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
