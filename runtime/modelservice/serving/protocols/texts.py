@@ -22,7 +22,9 @@ def row_texts(output: Output, values: Any) -> list[bytes]:
     """
     if output.datatype == BYTES:
         return [_quoted(text) for text in values]
-    flat = np.ascontiguousarray(values).reshape(len(values), -1)
+    flat = values
+    if values.ndim != 2 or not values.flags.c_contiguous:  # noqa: PLR2004
+        flat = np.ascontiguousarray(values).reshape(len(values), -1)
     return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
 
 
