@@ -84,17 +84,17 @@ def table_requests(name: str) -> tuple[Request, Request, Request]:
     )
 
 
-def image_requests(name: str) -> tuple[Request, Request]:
-    """One image for the CNN: nested arrays, and a binary tensor."""
+def image_requests(name: str, *, rows: int = 1) -> tuple[Request, Request]:
+    """Images for the CNN: nested arrays, and a binary tensor."""
     nested = [list(IMAGE[start : start + SIDE]) for start in range(0, len(IMAGE), SIDE)]
-    tensor = {"name": "x", "datatype": "UINT8", "shape": [1, SIDE, SIDE]}
-    head = _json({"inputs": [{**tensor, "parameters": {"binary_data_size": len(IMAGE)}}]})
+    tensor = {"name": "x", "datatype": "UINT8", "shape": [rows, SIDE, SIDE]}
+    head = _json({"inputs": [{**tensor, "parameters": {"binary_data_size": rows * len(IMAGE)}}]})
     return (
-        Request(name="CNN, JSON", path=f"/v1/models/{name}:predict", body=_json({"instances": [nested]})),
+        Request(name="CNN, JSON", path=f"/v1/models/{name}:predict", body=_json({"instances": [nested] * rows})),
         Request(
             name="CNN, binary tensor",
             path=f"/v2/models/{name}/infer",
-            body=head + IMAGE,
+            body=head + rows * IMAGE,
             headers=(("Inference-Header-Content-Length", str(len(head))),),
         ),
     )
