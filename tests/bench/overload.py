@@ -90,7 +90,7 @@ class Sender:
     def __init__(self, request: Request, port: int, folder: Path, *, seconds: int) -> None:
         self._body, self._log, self._seconds = folder / "body", folder / "log", seconds
         self._body.write_bytes(request.body)
-        self._headers = [argument for name, value in request.headers for argument in ("-H", f"{name}: {value}")]
+        self._headers = request.header_arguments
         self._address = f"http://127.0.0.1:{port}{request.path}"
 
     def __call__(self, connections: int, *, rate: float | None = None) -> Answers:

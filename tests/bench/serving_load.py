@@ -44,6 +44,11 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
+    def header_arguments(self) -> list[str]:
+        """Its headers as wrk and h2load take them."""
+        return [argument for name, value in self.headers for argument in ("-H", f"{name}: {value}")]
+
+    @property
     def is_grpc(self) -> bool:
         """Whether it is a call of gRPC."""
         return self.path == GRPC_PATH
@@ -124,8 +129,8 @@ def put_load(target: Target, folder: Path, *, seconds: float) -> Load:
 
 def _wrk(target: Target, body: Path, seconds: float) -> tuple[int, dict[str, float]]:
     script = str(Path(__file__).with_name("post.lua"))
-    headers = [argument for name, value in target.request.headers for argument in ("-H", f"{name}: {value}")]
-    command = ["wrk", "-t1", f"-c{target.connections}", f"-d{LONGEST}s", "-s", script, *headers]
+    command = ["wrk", "-t1", f"-c{target.connections}", f"-d{LONGEST}s", "-s", script]
+    command += target.request.header_arguments
     address = f"http://127.0.0.1:{target.port}{target.request.path}"
     environment = {**os.environ, "BODY": str(body)}
     with subprocess.Popen([*command, address], env=environment, stdout=subprocess.PIPE, text=True) as process:

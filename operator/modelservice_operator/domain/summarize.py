@@ -16,7 +16,7 @@ from modelservice_operator.domain.conditions import Finding, to_conditions
 from modelservice_operator.domain.example import example_request
 from modelservice_operator.domain.findings import available, findings
 from modelservice_operator.domain.names import service_url
-from modelservice_operator.domain.observe import Observed, image_of, told
+from modelservice_operator.domain.observe import Observed, arguments_of, image_of, told
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.queueing import QUEUED
 from modelservice_operator.domain.records import Revision, StageRecord, metric_text
@@ -74,9 +74,8 @@ def _answers(observed: Observed) -> dict[str, Any]:
 
 def _example(observed: Observed, record: StageRecord, url: str) -> str:
     """How to ask the pods that serve, by what they were told of callers."""
-    pod = (observed.deployment or {}).get("spec", {}).get("template", {}).get("spec", {})
-    arguments = (argument for container in pod.get("containers", ()) for argument in container.get("args", ()))
-    access = next((argument for argument in arguments if argument.startswith(f"{ACCESS}=")), "")
+    template = (observed.deployment or {}).get("spec", {}).get("template", {})
+    access = arguments_of(template).get(ACCESS, "")
     keyed, certified = (f'"{name}":' in access for name in ("auth", "clientCertificates"))
     return example_request(observed.owner, record, url, key=keyed, certificate=certified)
 

@@ -8,7 +8,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -358,9 +358,8 @@ async def test_an_issuer_that_never_ends_holds_one_thread_and_no_refresh(monkeyp
     assert asked == [0.0]
 
 
-async def test_a_key_that_was_missed_too_early_is_looked_for_all_the_same() -> None:
-    now = [0.0]
-    answers: list[bytes | OSError] = [key_set(jwk(FIRST)), OSError("down"), key_set(jwk(SECOND, "2"))]
+def fetched_from(answers: list[bytes | OSError]) -> Callable[[], bytes]:
+    """Fetches one after the other."""
 
     def fetch() -> bytes:
         answer = answers.pop(0)
@@ -368,8 +367,14 @@ async def test_a_key_that_was_missed_too_early_is_looked_for_all_the_same() -> N
             raise answer
         return answer
 
+    return fetch
+
+
+async def test_a_key_that_was_missed_too_early_is_looked_for_all_the_same() -> None:
+    now = [0.0]
+    answers: list[bytes | OSError] = [key_set(jwk(FIRST)), OSError("down"), key_set(jwk(SECOND, "2"))]
     settings = Jwt.model_validate(SAID)
-    verified = Tokens(settings, KeySet(WebSource(fetch, clock=lambda: now[0]), settings.algorithms))
+    verified = Tokens(settings, KeySet(WebSource(fetched_from(answers), clock=lambda: now[0]), settings.algorithms))
     await verified.refresh()
     with pytest.raises(UnauthenticatedError, match="does not list"):
         verified.caller_of(bearer(token(SECOND, "2")))
@@ -387,15 +392,8 @@ async def test_a_key_that_was_missed_too_early_is_looked_for_all_the_same() -> N
 async def test_an_issuer_that_is_down_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     answers: list[bytes | OSError] = [OSError("down"), OSError("down"), b"moved", key_set(jwk(FIRST)), OSError("down")]
-
-    def fetch() -> bytes:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
     settings = Jwt.model_validate(SAID)
-    keys = KeySet(WebSource(fetch, clock=lambda: now[0]), settings.algorithms)
+    keys = KeySet(WebSource(fetched_from(answers), clock=lambda: now[0]), settings.algorithms)
     kept = Kept(Tokens(settings, keys))
     for now[0] in (0.0, 2.0, SOON_SECONDS, SOON_SECONDS + 2):
         await kept.refresh()
