@@ -41,9 +41,6 @@ from modelservice.serving.transports.http.server import server_config
 
 ALL_MAY: Final = Access()
 """Nothing is asked of callers."""
-SWITCH_SECONDS: Final = 0.0005
-"""How long the event loop may keep the interpreter from the thread that computes, which asks for it after each batch.
-Python's default is ten times as long: at three times the load that it can answer, it waited a fifth of its time."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -222,7 +219,6 @@ async def _run(
     for one in bound:
         await one.start(models)
     calm_garbage_collector()
-    sys.setswitchinterval(SWITCH_SECONDS)
     beside = [
         asyncio.create_task(common.gate.keep_fresh()),
         asyncio.create_task(keep_measuring(lambda: [core.monitor for core in switch.models], common.lifecycle)),
