@@ -107,6 +107,19 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
+    def check_room(self) -> float:
+        """Refuse who would wait for too long, before anything is done for it.
+
+        Returns:
+            Seconds that it would wait.
+
+        Raises:
+            QueueFullError: that is beyond ``maxQueueMilliseconds``.
+        """
+        if (wait := self.wait_seconds) > self.max_wait:
+            raise self._full(f"about {wait * 1000:.0f} ms to wait", wait)
+        return wait
+
     def check_waited(self, seconds: float) -> None:
         """Refuse who waited for too long before it came here.
 
@@ -155,8 +168,7 @@ class Batcher:
         Raises:
             QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``, or the timeout.
         """
-        if (wait := (self._rows + self._running) * self._row_seconds) > self.max_wait:
-            raise self._full(f"about {wait * 1000:.0f} ms to wait", wait)
+        wait = self.check_room()
         if timeout is None:
             waiting = Waiting(rows, asker, compute or self._compute, self.load)
         else:

@@ -100,6 +100,14 @@ class Inference:
         """Rows that wait for a batch."""
         return self._batcher.queued_rows
 
+    def check_room(self) -> None:
+        """Refuse who would wait for too long, before its body is read or parsed.
+
+        Raises:
+            QueueFullError: the queue is full.
+        """
+        self._batcher.check_room()
+
     async def answer(
         self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, held: Held, patience: int = 1
     ) -> Rendered:
@@ -115,6 +123,7 @@ class Inference:
         Raises:
             RequestError: the request is refused.
         """
+        self.check_room()
         call = await self.parse_aside(parse, *request, held=held) if large else parse(*request)
         return await self.compute(call, large=large, patience=patience)
 
@@ -147,7 +156,11 @@ class Inference:
             parse: does it.
             request: the arguments of ``parse``.
             held: what the request holds, until it is answered.
+
+        Raises:
+            QueueFullError: the queue is full.
         """
+        self.check_room()
         return self.aside(self._parsed, parse, request, held, self._clock())
 
     def admit(self, call: Call[Rendered] | None, *, asked: float, waited: float) -> Call[Rendered]:

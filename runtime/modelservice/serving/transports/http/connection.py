@@ -10,10 +10,14 @@ and 40 MB of short headers took 700 MB. Requests that arrive all at once: it mak
 the first is answered. Clients that begin and do not go on, or do not read, and any number of connections. An offer to
 upgrade, as Java's client makes with its first request: its parser takes what follows the head for another protocol's,
 so the body of a POST was lost.
+
+Who is told that it asks too often and asks again at once is not read for some time: else a server at its limit does
+nothing but say so. 128 connections that went on asking were answered a third of what 64 were, and 800 a tenth.
 """
 
 import asyncio
 import sys
+from http import HTTPStatus
 from typing import Any, Final
 
 import httptools
@@ -25,9 +29,9 @@ from modelservice.serving.chain import MAX_HEADER_BYTES, UNMATCHED, Arrival
 from modelservice.serving.errors import BusyError, ClientLeftError, HeadersTooLargeError, RequestError, TooSlowError
 from modelservice.serving.transports.http.direct import Direct, Exchange, header_lines
 from modelservice.serving.transports.http.errors import to_answer
-from modelservice.serving.transports.http.front import ENDED, PEER, Front
+from modelservice.serving.transports.http.front import ENDED, PEER, TURNED_AWAY, Front
 from modelservice.serving.transports.http.known import KnownHead
-from modelservice.serving.transports.http.pace import LIMITS, MAX_CONNECTIONS, Owed
+from modelservice.serving.transports.http.pace import LIMITS, MAX_CONNECTIONS, REST_SECONDS, Owed
 
 MAX_HEAD: Final = 2 * MAX_HEADER_BYTES
 """Bytes on end that are no part of a body: more than any head that is let in, with its path and separators."""
@@ -60,6 +64,7 @@ class InferenceConnection(HttpToolsProtocol):
         self._owed: tuple[Owed | None, int, int] = (Owed.HEAD, 0, 0)
         self._since = self.loop.time()
         self._farewell: RequestError | None = None
+        self._is_resting = False
         self._peer = UNKNOWN_PEER
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
@@ -124,8 +129,17 @@ class InferenceConnection(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def on_response_complete(self) -> None:
-        """A request was answered: it is the turn of the next one."""
+        """The application answered a request."""
+        if isinstance(self._answering, RequestResponseCycle) and self._answering.scope.get(TURNED_AWAY):
+            self._rest()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """It is the turn of the next request."""
         super().on_response_complete()
+        if self.cycle is None:
+            self._unset_keepalive_if_required()  # it ends with what the parser is given, which may be nothing more
         if self.pipeline:
             return
         if self._farewell is not None:
@@ -248,17 +262,37 @@ class InferenceConnection(HttpToolsProtocol):
         if self.cycle is exchange:
             self.cycle = self._answering = None
         self._write(answer, keep_alive=exchange.keep_alive and not self._direct.models.common.lifecycle.draining)
-        if self.pipeline or self._unparsed or self._farewell is not None:
-            self.on_response_complete()
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._rest()
+        elif self.pipeline or self._unparsed or self._farewell is not None:
+            self._go_on()
         else:
             self.server_state.total_requests += 1
+
+    def _rest(self) -> None:
+        """Read nothing for a while from a client that was turned away; what was read with it is answered meanwhile."""
+        if self.transport.is_closing():
+            self._go_on()
+        elif not self._is_resting:
+            self._is_resting = True
+            self.flow.pause_reading()
+            self.loop.call_later(REST_SECONDS * len(self.connections), self._rested)
+
+    def _rested(self) -> None:
+        self._is_resting = False
+        if self.transport.is_closing():
+            return
+        if self._answering is None or self._answering.response_complete:
+            self._go_on()
+        else:
+            self.flow.resume_reading()
 
     def _waits_for(self) -> Owed | None:
         """What the client owes now; None while the server works for it."""
         cycle = self.cycle
         if self.transport.is_closing() or self.flow.write_paused:
             return Owed.READING
-        if self.pipeline or self._unparsed:
+        if self.pipeline or self._unparsed or self._is_resting:
             return None
         if cycle is not None and cycle.more_body:
             return Owed.BODY

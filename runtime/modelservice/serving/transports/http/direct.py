@@ -68,11 +68,7 @@ class Direct:
         arrival = Arrival(operation.template, headers, infers=True, path=operation.path, peer=peer)
         if arrival.encoding is not None or arrival.length is None or arrival.length > MAX_READ:
             return None
-        try:
-            core.chain.admit(arrival)
-        except Exception as error:
-            return Exchange(core, operation, arrival, started, respond, refused=to_answer(error))
-        return Exchange(core, operation, arrival, started, respond)
+        return _admitted(core, operation, arrival, started, respond)
 
     def admit_known(self, head: KnownHead, data: bytes, respond: Respond) -> "Exchange | None":
         """Take a whole request whose head was parsed before; None where it is none."""
@@ -82,13 +78,19 @@ class Direct:
             return None
         arrival, body = read
         arrival.caller = None  # who sent the same head before may be nobody now
-        try:
-            head.core.chain.admit(arrival)
-        except Exception as error:
-            return Exchange(head.core, head.operation, arrival, started, respond, refused=to_answer(error))
-        exchange = Exchange(head.core, head.operation, arrival, started, respond)
+        exchange = _admitted(head.core, head.operation, arrival, started, respond)
         exchange.add(body)
         return exchange
+
+
+def _admitted(core: Core, operation: Operation, arrival: Arrival, started: float, respond: Respond) -> "Exchange":
+    """A request as it goes on: the queue is looked at last, and before anything is done with the body."""
+    try:
+        core.chain.admit(arrival)
+        core.inference.check_room()
+    except Exception as error:
+        return Exchange(core, operation, arrival, started, respond, refused=to_answer(error))
+    return Exchange(core, operation, arrival, started, respond)
 
 
 def header_lines(headers: Headers) -> bytes:

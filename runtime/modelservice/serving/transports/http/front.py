@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from starlette.routing import BaseRoute, Match
@@ -29,6 +30,8 @@ IS_HEAD = "modelservice.is_head"
 """Key of the scope with whether only the head of the answer is asked for."""
 PEER = "modelservice.peer"
 """Key of uvicorn's scope with the other end of the connection."""
+TURNED_AWAY = "modelservice.turned_away"
+"""Key of uvicorn's scope with whether a request was answered with 429."""
 FOR_PEOPLE = frozenset({"/", "/docs"})
 """Paths of pages that people open: their browser then asks them for a key or token."""
 _ASKED_OF_BROWSERS = (b"www-authenticate", b'Basic realm="an API key or token as the password"')
@@ -70,15 +73,18 @@ class Front:
             peer=scope.get(PEER, UNKNOWN_PEER),
         )
 
+        given = scope
+
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                given[TURNED_AWAY] = status == HTTPStatus.TOO_MANY_REQUESTS
                 if common.lifecycle.draining:
                     message["headers"] = [*message.get("headers", ()), _CLOSE]
             await send(message)
 
-        given, scope = scope, {**scope, ARRIVAL: arrival, IS_HEAD: scope["method"] == "HEAD"}
+        scope = {**scope, ARRIVAL: arrival, IS_HEAD: scope["method"] == "HEAD"}
         if scope[IS_HEAD]:  # a GET, of whose answer uvicorn sends no body
             scope["method"] = "GET"
         try:

@@ -15,6 +15,10 @@ READING_SECONDS: Final = 20.0
 MAX_CONNECTIONS: Final = 800
 """Of one port; with what else is open this stays under 1,024 files, the usual limit of a process."""
 
+REST_SECONDS: Final = 0.00025
+"""For each connection: how long one is not read after a 429, so that no more than 4,000 a second are given in all. A
+client that waits as long as ``Retry-After`` says does not notice."""
+
 
 class Owed(Enum):
     """What a connection waits for its client to do."""

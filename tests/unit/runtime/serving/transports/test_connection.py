@@ -549,6 +549,20 @@ async def test_a_full_queue_is_refused_here_too() -> None:
     assert sorted(answer.status for answer in answers) == [200, 429, 429]
 
 
+@pytest.mark.parametrize("headers", [(), (b"content-encoding: gzip",)], ids=["here", "by the application"])
+@pytest.mark.parametrize("size", [0, LARGE_BODY])
+async def test_who_would_wait_for_too_long_is_refused_before_its_body_is_parsed(
+    size: int, headers: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = request(b"no JSON" + b" " * size, b"connection: close", *headers)
+    async with listening(InferenceConnection, numeric_model(), batching=Batching()) as (port, _):
+        assert b" 400 Bad Request" in await talk(port, wrong)
+        monkeypatch.setattr(Batcher, "wait_seconds", 1.0)
+        said = await talk(port, wrong)
+    assert b" 429 Too Many Requests" in said
+    assert b"the queue is full: about 1000 ms to wait" in said
+
+
 async def test_draining_closes_and_leaving_refuses() -> None:
     lifecycle = Lifecycle()
     lifecycle.drain()

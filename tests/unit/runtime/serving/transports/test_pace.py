@@ -14,7 +14,9 @@ from tests.unit.runtime.serving.talking import CHUNKED, GOOD, HEAD, LAST, listen
 
 from modelservice.contract.serving import Batching
 from modelservice.serving.budget import Budget
+from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
+from modelservice.serving.errors import QueueFullError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.transports.http import connection as connections
 from modelservice.serving.transports.http.connection import MAX_HEAD, InferenceConnection
@@ -27,6 +29,7 @@ from modelservice.serving.transports.http.pace import (
 )
 
 LARGE = GOOD + b" " * LARGE_BODY
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(GOOD), GOOD)
 
 
 class Kept(InferenceConnection):
@@ -195,6 +198,69 @@ async def test_one_too_many_is_refused_where_all_are_being_answered(monkeypatch:
         for said in await asyncio.gather(*asked):
             assert b"200 OK" in said
     assert answers(core) == {"200": 2, "503": 1}
+
+
+OFTEN = b"x: often"
+
+
+def guarded() -> Core:
+    """Turns away who says that it asks often."""
+
+    def guard(arrival: Arrival) -> None:
+        if (b"x", b"often") in arrival.headers:
+            raise QueueFullError("the queue is full", retry_after=1)
+
+    core = core_of(numeric_model())
+    return core._replace(chain=core.chain._replace(guards=(guard,)))
+
+
+WAYS = {
+    "from the connection": request(GOOD, OFTEN),
+    "by the application": CHUNKED.replace(b"host: a", b"host: a\r\n" + OFTEN) + CHUNKS,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_who_was_turned_away_is_read_again_after_a_rest(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "REST_SECONDS", 3600)
+    async with kept(guarded()) as (port, made):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request() + WAYS[way])
+        assert b"200 OK" in await reader.readuntil(b"}]}")
+        assert b"429 Too Many Requests" in await reader.readuntil(b'is full"}')  # at once
+        writer.write(LAST)
+        await writer.drain()
+        (connection,) = made
+        await until(lambda: connection._is_resting)
+        assert connection.flow.read_paused
+        assert connection._waits_for() is None  # it is the server that makes it wait
+        connection._rested()
+        assert b"200 OK" in await reader.read()
+        writer.close()
+
+
+async def test_what_came_with_what_was_turned_away_is_answered_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "REST_SECONDS", 1e-3)
+    often, asked = WAYS["from the connection"], WAYS["by the application"]
+    several = [often, request(), asked, request(), often, often, asked, request(), asked, LAST]
+    async with kept(guarded()) as (port, _):
+        said = await talk(port, b"".join(several))
+        again = await talk(port, *several)
+    statuses = [b"429" if OFTEN in one else b"200" for one in several]
+    assert re.findall(rb"HTTP/1.1 (\d+) ", said) == statuses
+    assert re.findall(rb"HTTP/1.1 (\d+) ", again) == statuses
+
+
+async def test_who_leaves_while_it_rests_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "REST_SECONDS", 3600)
+    async with kept(guarded()) as (port, made):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(GOOD, OFTEN))
+        await until(lambda: bool(made) and made[0]._is_resting)
+        writer.transport.abort()
+        made[0]._rested()
+        await until(lambda: not made[0].connections)
+        made[0]._rested()
 
 
 REFUSED = {
