@@ -4,6 +4,7 @@
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -24,10 +25,13 @@ from modelservice.contract.exit_codes import ExitCode
 
 _INTERRUPTED = 128 + 2
 _READER_GONE = 1
+_NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What befalls stdout, where it is a file; who reads and writes other files says it of these by their names."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors that a user can mend are printed without a traceback."""
+    _open_closed_streams()
     parser = build_parser()
     complete(parser)
     parsed = parser.parse_args(arguments)
@@ -40,14 +44,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("interrupted")
         return _INTERRUPTED
     except BrokenPipeError:  # as in `modelservice inspect out/iris | head -1`
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # or Python complains when it flushes at its end
+        _leave_stdout()
         return _READER_GONE
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN or error.filename is not None:
+            raise
+        complain(f"what it says cannot be written: {error.strerror or error}")
+        _leave_stdout()
+        return ExitCode.TRY_AGAIN
     except ModuleNotFoundError as error:
         extra = "trainer" if error.name == "torch" else parsed.extra
         complain(f"{error}: this command needs the {extra}'s image, or the extra `{extra}` (pip install '.[{extra}]')")
         return ExitCode.ORDER_INVALID
     return code
+
+
+def _open_closed_streams() -> None:
+    """Write into nowhere what nobody is to read, as after ``>&-`` in a shell: without a stream there is no print."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - a device, for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+
+def _leave_stdout() -> None:
+    """Let nothing be written any more, or Python complains when it flushes at its end."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -158,6 +158,31 @@ def test_the_package_is_a_command() -> None:
     assert done.stdout == f"modelservice {__version__}\n"
 
 
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("command", [["inspect", "out/iris"], ["predict", "out/iris", "rows.json"]])
+def test_answers_that_a_full_disk_does_not_take_are_said_to_be_lost(trained: Path, command: list[str]) -> None:
+    (trained / "rows.json").write_text("[[5.1, 3.5, 1.4, 0.2]]")
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "modelservice", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == ExitCode.TRY_AGAIN
+    assert done.stderr == "error: what it says cannot be written: No space left on device\n"
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_command_does_its_work_where_nobody_reads_what_it_says() -> None:
+    command = f"{sys.executable} -m modelservice inspect out/iris >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == ExitCode.DONE
+
+
 def test_sigterm_is_handled_from_the_first_import_on() -> None:
     """As process 1 of a container has to; without a handler the code would be -15, and nothing at all there."""
     code = (
