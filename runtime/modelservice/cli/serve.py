@@ -118,6 +118,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     from modelservice.serving.switching import Source, is_loading  # noqa: PLC0415
 
     ports = {"http": parsed.port, "grpc": served.grpc_port, "status": parsed.status_port}
+    _check_ports(parsed.parser, ports)
     try:
         load = partial(
             _loaded,
@@ -155,6 +156,15 @@ def _serve(parsed: argparse.Namespace) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _check_ports(parser: argparse.ArgumentParser, ports: Mapping[str, int | None]) -> None:
+    """Refuse one port for two: both would listen, as far as the system lets them, and one hear nothing."""
+    flags = {"http": server_flags.PORT, "grpc": server_flags.GRPC_PORT, "status": server_flags.STATUS_PORT}
+    taken: dict[int, str] = {}
+    for name, port in ports.items():
+        if port and (other := taken.setdefault(port, name)) != name:
+            parser.error(f"{flags[name]}: {port} is the port of {flags[other]}, too: name another one")
 
 
 def _loaded(address: str, *, encoder: str | None, **how: Any) -> "Predictor":

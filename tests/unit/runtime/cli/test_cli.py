@@ -87,6 +87,14 @@ def test_a_notebook_with_the_servers_extra_is_told_which_one_trains() -> None:
             ["serve", "--model", "m", "--name", "n", "--digest", "sha256:1234"],
             "'sha256:1234' is no digest: sha256: and",
         ),
+        (
+            ["serve", "--model", "m", "--name", "n", "--grpc-port", "8080"],
+            "--grpc-port: 8080 is the port of --port, too: name another one",
+        ),
+        (
+            ["serve", "--model", "m", "--name", "n", "--grpc-port", "9000", "--status-port", "9000"],
+            "--status-port: 9000 is the port of --grpc-port, too: name another one",
+        ),
         (["serve"], "is required"),
         (
             ["serve", "--model", "m", "--name", "n", "--access", '{"auth": {}}'],
