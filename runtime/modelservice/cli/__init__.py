@@ -20,6 +20,7 @@ from modelservice.cli.inspect import add_inspect
 from modelservice.cli.pack import add_pack
 from modelservice.cli.serve import add_serve
 from modelservice.cli.stage import add_stage
+from modelservice.cli.streams import settle_streams
 from modelservice.cli.train import add_train
 from modelservice.contract.exit_codes import ExitCode
 
@@ -31,7 +32,7 @@ _NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors that a user can mend are printed without a traceback."""
-    _open_closed_streams()
+    settle_streams()
     parser = build_parser()
     complete(parser)
     parsed = parser.parse_args(arguments)
@@ -57,14 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"{error}: this command needs the {extra}'s image, or the extra `{extra}` (pip install '.[{extra}]')")
         return ExitCode.ORDER_INVALID
     return code
-
-
-def _open_closed_streams() -> None:
-    """Write into nowhere what nobody is to read, as after ``>&-`` in a shell: without a stream there is no print."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - a device, for as long as the process lives
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
 def _leave_stdout() -> None:

@@ -1,5 +1,6 @@
 """The command as a whole: its help, its exit codes, what it imports, what the server's image has not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -189,6 +190,16 @@ def test_answers_that_a_full_disk_does_not_take_are_said_to_be_lost(trained: Pat
 def test_a_command_does_its_work_where_nobody_reads_what_it_says() -> None:
     command = f"{sys.executable} -m modelservice inspect out/iris >&- 2>&-"
     assert subprocess.run(["sh", "-c", command], check=False).returncode == ExitCode.DONE
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_characters_that_an_encoding_has_not_are_escaped_as_json_has_them(encoding: str) -> None:
+    text = "Köln 東京 \U0001f600 \udcff"
+    code = f"from modelservice.cli.streams import settle_streams; settle_streams(); print('\"' + {text!a} + '\"')"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode(encoding)) == text
 
 
 def test_sigterm_is_handled_from_the_first_import_on() -> None:
