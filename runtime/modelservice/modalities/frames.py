@@ -40,13 +40,16 @@ def columns_of(frame: Any) -> dict[str, Any] | None:
     return None
 
 
-def unmasked(array: NDArray[Any]) -> Any:
-    """An array in which what a mask hides is missing: NaN, or None in a list where no NaN can be."""
+def unmasked(array: NDArray[Any]) -> NDArray[Any]:
+    """An array in which what a mask hides is missing: NaN, or None among objects where no NaN can be."""
     if not isinstance(array, np.ma.MaskedArray):
         return array
     if not np.ma.is_masked(array):
         return array.data
-    return array.filled(np.nan) if array.dtype.kind == "f" else array.tolist()
+    floats = array.dtype.kind == "f"
+    values: NDArray[Any] = array.data.astype(array.dtype if floats else object)
+    values[np.ma.getmaskarray(array)] = np.nan if floats else None
+    return values
 
 
 def _check_names(names: Iterable[Any]) -> None:

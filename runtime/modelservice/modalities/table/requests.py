@@ -112,8 +112,7 @@ class RequestReader:
         given = columns_of(frame)
         if given is None:
             if isinstance(frame, np.ndarray):
-                matrix: Rows = unmasked(frame)
-                return matrix
+                return unmasked(frame)
             if isinstance(frame, list):
                 return frame
             if isinstance(frame, tuple):
