@@ -102,6 +102,8 @@ def as_number(value: Any, words: frozenset[str] = MISSING_WORDS) -> float:
     else:
         number = _float(value)
     if number is None:
+        if _is_pandas_na(value):
+            return math.nan
         raise ValueError(f"{quoted(value)} is not a number")
     if math.isinf(number):
         raise ValueError(f"{quoted(value)} is not a finite number")
@@ -119,11 +121,11 @@ def as_text(value: Any) -> str | None:
     """
     if isinstance(value, str):
         return value.strip() or None
-    if value is None:
+    if value is None or _is_pandas_na(value):
         return None
     if isinstance(value, bool | np.bool_):
         return str(bool(value))
-    if isinstance(value, int | np.integer):
+    if isinstance(value, int | np.integer) and not _is_duration(value):
         return str(int(value))
     if isinstance(value, float | np.floating):
         number = float(value)
@@ -132,6 +134,16 @@ def as_text(value: Any) -> str | None:
         text = decimal_text(value) if isinstance(value, Decimal) else _moment_text(value)
         return None if text in _NOT_THERE else text
     raise ValueError(f"{quoted(value)} is neither text nor a number")
+
+
+def _is_duration(value: object) -> bool:
+    """Whether it is one of numpy's, which are integers to Python, in a unit that the number does not tell."""
+    return isinstance(value, np.timedelta64)
+
+
+def _is_pandas_na(value: Any) -> bool:
+    """Whether it is ``pandas.NA``, which lists have that were made of a frame; pandas need not be there."""
+    return type(value).__name__ == "NAType"
 
 
 def _moment_text(value: date | time | np.datetime64) -> str:
@@ -179,7 +191,7 @@ def quoted(value: Any) -> str:
 
 
 def _float(value: Any) -> float | None:
-    if not isinstance(value, bool | int | float | Decimal | np.integer | np.floating | np.bool_):
+    if _is_duration(value) or not isinstance(value, bool | int | float | Decimal | np.integer | np.floating | np.bool_):
         return None
     try:
         return float(value)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from modelservice.cli.common import Commands, add_command, add_encryption, complain, engine_loader
+from modelservice.cli.csv_rows import read_csv_rows
 from modelservice.contract import server_flags
 from modelservice.contract.exit_codes import ExitCode
 
@@ -98,31 +99,10 @@ def _body(place: str, signature: "Signature") -> bytes:
     import orjson  # noqa: PLC0415
 
     if place != _STDIN and Path(place).suffix.lower() == ".csv":
-        return orjson.dumps({"instances": _csv_rows(Path(place), signature), "unknown_columns": "Ignore"})
+        rows = read_csv_rows(Path(place), check=lambda names: _check_header(Path(place), names, signature))
+        return orjson.dumps({"instances": rows, "unknown_columns": "Ignore"})
     content = sys.stdin.buffer.read() if place == _STDIN else Path(place).read_bytes()
     return b'{"instances":%b}' % content if content.lstrip()[:1] == b"[" else content
-
-
-def _csv_rows(path: Path, signature: "Signature") -> list[dict[str, str | None]]:
-    """Rows by column name; cells stay texts, which the model reads as it reads those of its training data.
-
-    Raises:
-        csv.Error: cells cannot be told apart, or do not belong to one column each.
-        RequestError: the header lacks a column of the model.
-    """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        names = reader.fieldnames or ()
-        if twice := next((name for name in names if name and names.count(name) > 1), None):
-            raise csv.Error(f"its header has the column {twice!r:.80} twice")
-        _check_header(path, names, signature)
-        rows = []
-        for row in reader:
-            if None in row or None in row.values():
-                wrong = "more" if None in row else "fewer"
-                raise csv.Error(f"the row that ends in line {reader.line_num} has {wrong} cells than the header")
-            rows.append({name: text or None for name, text in row.items() if name})
-        return rows
 
 
 def _check_header(path: Path, names: Sequence[str], signature: "Signature") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from modelservice.cli import cluster_artifacts, cluster_asking, cluster_changes
-from modelservice.cli.common import Commands, add_command, complain
+from modelservice.cli.common import Commands, add_command, complain, port_number
 from modelservice.cli.completion import completed, of_contexts, of_names, of_revisions
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.metric_names import KnownMetric
@@ -169,7 +169,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    parser.add_argument("--port", type=int, default=0, metavar="PORT", help="of this machine; default: any")
+    parser.add_argument("--port", type=port_number, default=0, metavar="PORT", help="of this machine; default: any")
     parser.add_argument("--no-browser", action="store_true", help="say the address only")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from modelservice.cli.common import complain
+from modelservice.cli.csv_rows import read_csv_rows
 from modelservice.cli.terminal import print_json, print_table
 from modelservice.contract.exit_codes import ExitCode
 
@@ -135,24 +136,30 @@ def _wait() -> None:
         sys.stdout.write("\n")
 
 
-def _rows(place: str) -> tuple[list[Any], dict[str, str]]:
+def _rows(place: str) -> tuple[list[Any], dict[str, Any]]:
     """Rows of a file, and what else the request says.
 
-    Cells of CSV stay texts, which the model reads as it reads those of its training data; columns that it does not
-    have, such as the target, are left out.
+    Columns of CSV that the model does not have, such as the target, are left out.
+
+    Raises:
+        ValueError: it holds no rows.
     """
     import csv  # noqa: PLC0415
 
     if Path(place).suffix.lower() == ".csv":
-        with Path(place).open(encoding="utf-8-sig", newline="") as file:
-            rows = [{name: text or None for name, text in row.items()} for row in csv.DictReader(file, strict=True)]
-            return rows, {"unknown_columns": "Ignore"}
+        try:
+            return list(read_csv_rows(Path(place))), {"unknown_columns": "Ignore"}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{place} cannot be read: {error}") from None
     content = sys.stdin.read() if place == "-" else Path(place).read_text(encoding="utf-8")
-    given = json.loads(content)
-    if isinstance(given, dict):
-        given = given.get("instances")
-    if not isinstance(given, list):
+    try:
+        given = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"{place} is not JSON: {error}") from None
+    options = dict(given) if isinstance(given, dict) else {"instances": given}
+    rows = options.pop("instances", None)
+    if not isinstance(rows, list):
         raise ValueError(  # noqa: TRY004 - no type of Python's
             f'{place} must hold a list of rows, or {{"instances": [...]}}'
         )
-    return given, {}
+    return rows, options

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _OBJECTS: Final = 50_000
 """Made and not let go again, between two looks for garbage; Python's own is 700."""
+_LAST_PORT: Final = 65_535
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -53,6 +54,17 @@ def complain(message: str, *, field: str | None = None) -> None:
     """An error, and the field of the ModelService to change, on stderr."""
     where = f" (see {field})" if field and field not in message else ""
     sys.stderr.write(f"error: {message}{where}\n")
+
+
+def port_number(text: str) -> int:
+    """The port that a command line names.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not text.isdigit() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to {_LAST_PORT}")
+    return int(text)
 
 
 def engine_loader(engine: Engine) -> "EngineLoader":

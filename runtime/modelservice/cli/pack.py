@@ -105,8 +105,8 @@ def _found(store: "Store", parsed: argparse.Namespace) -> "Artifact | None":
 
 def _given(parsed: argparse.Namespace) -> dict[str, Any]:
     """What was said as options, under the names of the settings."""
-    listed = {name: getattr(parsed, name).split(",") for name in ("labels", "outputs") if getattr(parsed, name)}
-    columns = [{"name": name} for name in parsed.columns.split(",")] if parsed.columns else None
+    listed = {name: _names(getattr(parsed, name)) for name in ("labels", "outputs") if getattr(parsed, name)}
+    columns = [{"name": name} for name in _names(parsed.columns)] if parsed.columns else None
     said = {
         "name": parsed.name,
         "target": parsed.target,
@@ -115,6 +115,11 @@ def _given(parsed: argparse.Namespace) -> dict[str, Any]:
         "maxLength": parsed.max_length,
     }
     return {**listed, **{name: value for name, value in said.items() if value is not None}}
+
+
+def _names(said: str) -> list[str]:
+    """Names between commas; blanks around them are of whoever wrote the list, and of no name."""
+    return [name.strip() for name in said.split(",")]
 
 
 def _print(packed: "Packed", output: str, before: str | None) -> None:

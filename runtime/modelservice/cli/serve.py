@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modelservice.cli.common import Commands, add_command, add_encryption, complain, engine_loader
+from modelservice.cli.common import Commands, add_command, add_encryption, complain, engine_loader, port_number
 from modelservice.contract import places, server_flags
 from modelservice.contract.access import Access
 from modelservice.contract.base import SHA256_PATTERN, first_problem
@@ -32,7 +32,6 @@ examples:
   modelservice serve -f iris.yaml --secrets secrets --access '{"auth": {"apiKeys": {"secretRef": {"name": "any"}}}}'
 """
 _ACCESS = """'{"auth": {"apiKeys": {"secretRef": {"name": "any"}}}}'"""
-_LAST_PORT = 65_535
 _LAST_REVISION = 2**63 - 1
 _BATCHING = Batching()
 _CACHE_SIZE = "10Gi"
@@ -67,9 +66,9 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(server_flags.HISTORY, type=_history, default=(), metavar="JSON", help=history)
     parser.add_argument(server_flags.HOST, default="127.0.0.1", help="address to listen on; default: %(default)s")
     port = "default: %(default)s; 0: a free one"
-    parser.add_argument(server_flags.PORT, type=_port, default=places.SERVING_PORT, metavar="PORT", help=port)
+    parser.add_argument(server_flags.PORT, type=port_number, default=places.SERVING_PORT, metavar="PORT", help=port)
     grpc = "also answer gRPC, on this port; default: not, or what the ModelService says"
-    parser.add_argument(server_flags.GRPC_PORT, type=_port, metavar="PORT", help=grpc)
+    parser.add_argument(server_flags.GRPC_PORT, type=port_number, metavar="PORT", help=grpc)
     engine = f"{' or '.join(server_flags.ENGINES)}; default: onnx, or what the ModelService says"
     parser.add_argument(server_flags.ENGINE, choices=server_flags.ENGINES, metavar="ENGINE", help=engine)
     for flag, values in (
@@ -93,7 +92,7 @@ def add_serve(commands: Commands) -> None:
     encoder = "address of the encoder that a head asks for the numbers of rows, such as http://localhost:8081"
     parser.add_argument(server_flags.ENCODER, metavar="URL", help=encoder)
     status = "answer probes and metrics on this port too, in plain HTTP and to everybody; default: not"
-    parser.add_argument(server_flags.STATUS_PORT, type=_port, metavar="PORT", help=status)
+    parser.add_argument(server_flags.STATUS_PORT, type=port_number, metavar="PORT", help=status)
     add_encryption(parser)
     for name, default in _BATCHING:
         text = f"default: {default}, or what the ModelService says"
@@ -119,6 +118,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     from modelservice.serving.switching import Source, is_loading  # noqa: PLC0415
 
     ports = {"http": parsed.port, "grpc": served.grpc_port, "status": parsed.status_port}
+    _check_ports(parsed.parser, ports)
     try:
         load = partial(
             _loaded,
@@ -156,6 +156,15 @@ def _serve(parsed: argparse.Namespace) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _check_ports(parser: argparse.ArgumentParser, ports: Mapping[str, int | None]) -> None:
+    """Refuse one port for two: both would listen, as far as the system lets them, and one hear nothing."""
+    flags = {"http": server_flags.PORT, "grpc": server_flags.GRPC_PORT, "status": server_flags.STATUS_PORT}
+    taken: dict[int, str] = {}
+    for name, port in ports.items():
+        if port and (other := taken.setdefault(port, name)) != name:
+            parser.error(f"{flags[name]}: {port} is the port of {flags[other]}, too: name another one")
 
 
 def _loaded(address: str, *, encoder: str | None, **how: Any) -> "Predictor":
@@ -315,9 +324,3 @@ def _bytes(text: str) -> int:
     if size <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} holds nothing: name at least 1 byte")
     return size
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to {_LAST_PORT}")
-    return int(text)

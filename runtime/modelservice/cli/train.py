@@ -106,7 +106,9 @@ def _arguments(parsed: argparse.Namespace, workers: int) -> list[str]:
         "--data": parsed.data,
         "--validation-data": parsed.validation_data,
         "--test-data": parsed.test_data,
+        "--artifact": parsed.artifact,
         "--output": parsed.output,
+        server_flags.ENCODER: parsed.encoder,
         "--workers": workers,
     }
     given = [f"{name}={value}" for name, value in said.items() if value is not None]

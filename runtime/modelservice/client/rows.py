@@ -111,7 +111,7 @@ def _is_frame(data: Any) -> bool:
 
 
 def _is_column(column: Any) -> bool:
-    return hasattr(column, "__len__") and not isinstance(column, str | bytes | Mapping)
+    return hasattr(column, "__len__") and not isinstance(column, str | bytes | Mapping | set | frozenset)
 
 
 def _listed(array: Any) -> Any:

@@ -5,32 +5,60 @@ whoever made it has imported.
 """
 
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelservice.cells import quoted
 from modelservice.modalities.errors import InputError
+
+_NO_COLUMNS: Final = (str, bytes, Mapping, set, frozenset)
+"""What can be iterated all the same; a set has no order in which its values could be rows."""
 
 
 def columns_of(frame: Any) -> dict[str, Any] | None:
     """The columns of a table by name, as numpy arrays or sequences; None if it is no such table.
 
     Raises:
-        InputError: a value of an object of columns is no column.
+        InputError: a value of an object of columns is no column, or two columns have one name.
     """
     if isinstance(frame, Mapping):
         for name, values in frame.items():
-            if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+            if isinstance(values, _NO_COLUMNS) or not hasattr(values, "__iter__"):
                 raise InputError(f"{quoted(values)} is no column; expected a list of values", column=str(name)[:128])
+        _check_names(frame)
         return {str(name): _plain(values) for name, values in frame.items()}
     arrow = sys.modules.get("pyarrow")
     if arrow is not None and isinstance(frame, arrow.Table):
+        _check_names(frame.column_names)
         return {name: _plain(frame.column(name)) for name in frame.column_names}
     if hasattr(frame, "columns") and hasattr(frame, "to_numpy"):
+        _check_names(frame.columns)
         return {str(name): _plain(frame[name]) for name in frame.columns}
     return None
+
+
+def unmasked(array: NDArray[Any]) -> NDArray[Any]:
+    """An array in which what a mask hides is missing: NaN, or None among objects where no NaN can be."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    if not np.ma.is_masked(array):
+        return array.data
+    floats = array.dtype.kind == "f"
+    values: NDArray[Any] = array.data.astype(array.dtype if floats else object)
+    values[np.ma.getmaskarray(array)] = np.nan if floats else None
+    return values
+
+
+def _check_names(names: Iterable[Any]) -> None:
+    """Raise InputError where two are the same, as texts also 1 and "1" are: one column would stand for both."""
+    seen: set[str] = set()
+    for name in map(str, names):
+        if name in seen:
+            raise InputError("is given twice: rename one of the two columns, or leave it out", column=name[:128])
+        seen.add(name)
 
 
 def _plain(values: Any) -> Any:
@@ -38,7 +66,9 @@ def _plain(values: Any) -> Any:
     if hasattr(values, "to_pylist"):  # a column of an arrow table; to_numpy would make floats of integers with gaps
         return values.to_numpy() if values.null_count == 0 and _is_numeric(values) else values.to_pylist()
     if isinstance(values, np.ndarray):
-        return list(values) if values.dtype.kind == "M" else values
+        if values.dtype.kind != "M":
+            return unmasked(values)
+        return [None if value is np.ma.masked else value for value in values]
     if hasattr(values, "to_numpy"):
         return _without_pandas_na(values)
     return values if isinstance(values, list | tuple) else list(values)

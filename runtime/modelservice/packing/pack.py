@@ -60,6 +60,8 @@ def pack(source: Path, settings: PackSettings, *, observe: Callable[[Progress], 
     _tell(observe, 0)
     if not source.exists():
         raise PackError(f"{source} is not there: name an ONNX file, or a folder with config.json and model.safetensors")
+    if not source.is_dir() and "max_length" in settings.model_fields_set:
+        raise PackError(f"{source} takes no texts, so that maxLength (--max-length) means nothing: leave it out")
     readied = ready_folder(source, settings) if source.is_dir() else ready_onnx(source, settings)
     _tell(observe, 1)
     packed = _put_together(name, readied, settings)

@@ -8,6 +8,7 @@ from pydantic import Field, FiniteFloat, StringConstraints, ValidationError, mod
 
 from modelservice.contract.base import ColumnName, Contract, ServiceName, near_names, problems
 from modelservice.packing.errors import PackError, short
+from modelservice.yaml_documents import load_documents
 
 _MAX_BYTES = 2**20
 _OF_ALL = "document: "
@@ -86,14 +87,17 @@ def read_settings(path: Path | None, given: dict[str, Any]) -> PackSettings:
     if path is not None:
         try:
             with path.open("rb") as file:
-                loaded = yaml.safe_load(file.read(_MAX_BYTES).decode())
+                content = file.read(_MAX_BYTES + 1)
+            if len(content) > _MAX_BYTES:
+                raise PackError(f"{path} has more than {_MAX_BYTES} bytes: name the file of the settings")
+            documents = load_documents(content.decode())
         except OSError as error:
             raise PackError(f"{path} cannot be read: {error.strerror}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise PackError(f"{path} is no YAML: {short(error)}") from None
-        if not isinstance(loaded, dict):
-            raise PackError(f"{path} holds no object: write such as 'labels: [cat, dog]'")
-        said = loaded
+        if len(documents) != 1 or not isinstance(documents[0], dict):
+            raise PackError(f"{path} holds no object, or several: write such as 'labels: [cat, dog]'")
+        said = documents[0]
     try:
         return PackSettings.model_validate({**said, **given})
     except ValidationError as error:

@@ -18,6 +18,7 @@ from modelservice.compression import (
     compress,
     planned_epochs,
 )
+from modelservice.contract.keys import KEY_LENGTH, settled, short_hash
 from modelservice.contract.manifest import (
     ARCHITECTURE_FILE,
     METRICS_FILE,
@@ -91,7 +92,9 @@ class CompressStage:
             budget=asked.budget,
             metric=metric,
             observe=told.epoch,
-            kept=KeptNetworks(store=context.checkpoints, key=order.key, data=dataset.sha256, say=context.say),
+            kept=KeptNetworks(
+                store=context.checkpoints, key=_kept_key(order.key, work), data=dataset.sha256, say=context.say
+            ),
             clock=watch.clock,
         )
         with watch.step("compress"):
@@ -132,6 +135,15 @@ class CompressStage:
 
 
 COMPRESS: Final = CompressStage()
+
+
+def _kept_key(key: str, work: CompressWork) -> str:
+    """Tells what a network was tuned for: besides the key, which model was its teacher, and what its answers count.
+
+    On a laptop any folder and any task may stand beside a key that was made of another task's.
+    """
+    task = None if work.task is None else settled(work.task)
+    return short_hash({"key": key, "parent": work.parent_digest, "task": task}, length=KEY_LENGTH)
 
 
 def _teacher(before: bytes, network: StoredNetwork | None) -> bytes:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from modelservice.cells import is_unicode, quoted
 from modelservice.contract.base import near_names, problems
 from modelservice.contract.resource import API_VERSION, KIND, ModelService
+from modelservice.yaml_documents import load_documents
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
 
@@ -117,7 +117,7 @@ def _documents(path: Path) -> list[dict[str, Any]]:
     if len(content) > MAX_DOCUMENT_BYTES:
         raise ResourceError(f"{path} has more than {MAX_DOCUMENT_BYTES} bytes: give the data with --data")
     try:
-        return [document for document in yaml.safe_load_all(content) if isinstance(document, dict)]
+        return [document for document in load_documents(content) if isinstance(document, dict)]
     # No UTF-8, a date such as 2026-13-45, a tag that does not fit its value, nesting: PyYAML raises what it trips over.
     except Exception as error:
         raise ResourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None

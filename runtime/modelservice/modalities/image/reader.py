@@ -66,6 +66,8 @@ class ImageReader:
             raise DataError("NotAnArray", f"a value of the object is no array: {error}: give numpy arrays") from None
         if not any(array.ndim >= _FEWEST_AXES for array in arrays.values()):
             return None
+        if masked := next((name for name, values in frame.items() if np.ma.is_masked(values)), None):
+            raise DataError("NotAnArray", f"{masked!r} hides values behind a mask: fill them, or leave their rows out")
         state = hashlib.sha256()
         for name, array in sorted(arrays.items()):
             state.update(f"{name} {array.dtype.str} {array.shape}".encode())

@@ -82,6 +82,8 @@ class RequestReader:
                 raise InputError("is missing", column=self._name)
             frame = frame[self._name]
         if isinstance(frame, np.ndarray):
+            if np.ma.is_masked(frame):
+                raise InputError("hides pixels behind a mask, and an image has all of its pixels: fill them")
             return self._array(frame)
         if not isinstance(frame, list | tuple):
             raise InputError(f"a {type(frame).__name__} is neither an array nor a list of images")

@@ -9,7 +9,7 @@ import numpy as np
 from modelservice.contract.signature import ColumnKind
 from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.frames import columns_of
+from modelservice.modalities.frames import columns_of, unmasked
 from modelservice.modalities.table.names import Names
 from modelservice.modalities.tensors import BOOL, BYTES, Tensor, describe, listed, texts
 
@@ -111,12 +111,14 @@ class RequestReader:
         """Rows of a frame, which may have further columns (the target for one), or of a list of rows, or a matrix."""
         given = columns_of(frame)
         if given is None:
-            if isinstance(frame, list | np.ndarray):
+            if isinstance(frame, np.ndarray):
+                return unmasked(frame)
+            if isinstance(frame, list):
                 return frame
             if isinstance(frame, tuple):
                 return list(frame)
             raise InputError(f"a {type(frame).__name__} is neither a table nor a list of rows")
-        columns = self._spelled.keyed({name.strip(): values for name, values in given.items()})
+        columns = self._spelled.keyed(given)
         for name in self._names:
             if name not in columns:
                 raise InputError("is missing; null stands for an unknown value", column=name)

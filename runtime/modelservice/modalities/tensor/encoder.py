@@ -121,6 +121,8 @@ class TensorEncoder:
 
     def from_frame(self, frame: Any) -> Rows:
         """An object of arrays by name, or an array or a list of rows of the only tensor."""
+        if any(map(np.ma.is_masked, frame.values() if isinstance(frame, Mapping) else (frame,))):
+            raise InputError("values are hidden behind a mask, and a tensor has all of them: fill them")
         if isinstance(frame, Mapping):
             return self.from_inputs({name: np.asarray(values) for name, values in frame.items()})
         if not isinstance(frame, list | tuple | np.ndarray):

@@ -1,5 +1,6 @@
 """The command as a whole: its help, its exit codes, what it imports, what the server's image has not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -87,6 +88,14 @@ def test_a_notebook_with_the_servers_extra_is_told_which_one_trains() -> None:
             ["serve", "--model", "m", "--name", "n", "--digest", "sha256:1234"],
             "'sha256:1234' is no digest: sha256: and",
         ),
+        (
+            ["serve", "--model", "m", "--name", "n", "--grpc-port", "8080"],
+            "--grpc-port: 8080 is the port of --port, too: name another one",
+        ),
+        (
+            ["serve", "--model", "m", "--name", "n", "--grpc-port", "9000", "--status-port", "9000"],
+            "--status-port: 9000 is the port of --grpc-port, too: name another one",
+        ),
         (["serve"], "is required"),
         (
             ["serve", "--model", "m", "--name", "n", "--access", '{"auth": {}}'],
@@ -156,6 +165,41 @@ def test_the_package_is_a_command() -> None:
         [sys.executable, "-m", "modelservice", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"modelservice {__version__}\n"
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("command", [["inspect", "out/iris"], ["predict", "out/iris", "rows.json"]])
+def test_answers_that_a_full_disk_does_not_take_are_said_to_be_lost(trained: Path, command: list[str]) -> None:
+    (trained / "rows.json").write_text("[[5.1, 3.5, 1.4, 0.2]]")
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "modelservice", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == ExitCode.TRY_AGAIN
+    assert done.stderr == "error: what it says cannot be written: No space left on device\n"
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_command_does_its_work_where_nobody_reads_what_it_says() -> None:
+    command = f"{sys.executable} -m modelservice inspect out/iris >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == ExitCode.DONE
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_characters_that_an_encoding_has_not_are_escaped_as_json_has_them(encoding: str) -> None:
+    text = "Köln 東京 \U0001f600 \udcff"
+    code = f"from modelservice.cli.streams import settle_streams; settle_streams(); print('\"' + {text!a} + '\"')"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode(encoding)) == text
 
 
 def test_sigterm_is_handled_from_the_first_import_on() -> None:

@@ -35,6 +35,48 @@ class Models(NamedTuple):
     fourth: Produced
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("rows.csv", "a,b\n1,2,3\n", "the row that ends in line 2 has more cells than the header"),
+        ("rows.csv", "a,b\n1\n", "the row that ends in line 2 has fewer cells than the header"),
+        ("rows.csv", "a,a\n1,2\n", "its header has the column 'a' twice"),
+        ("rows.csv", f"a,b\n1,{'2' * 140_000}\n", "field larger than field limit"),
+        ("rows.csv", b"a,b\n1,\xff\n", "codec can't decode byte 0xff"),
+        ("rows.json", "[[1,", "is not JSON: "),
+        ("rows.json", '{"rows": []}', "must hold a list of rows"),
+    ],
+)
+def test_a_file_whose_cells_belong_to_no_column_is_not_asked_about(
+    case: tuple[str, str | bytes, str], third: FakeAccess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, content, words = case
+    file = tmp_path / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert plugin(["predict", "iris", str(file)]) == ExitCode.ORDER_INVALID
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {file} ")
+    assert words in said
+    assert third.pod.asked == []
+
+
+def test_what_a_request_says_beside_its_rows_is_asked(third: FakeAccess, tmp_path: Path) -> None:
+    third.pod = FakePod(b'{"predictions": [1.0]}')
+    asked = {"instances": [{"a": 1}], "missing_columns": "Missing"}
+    (tmp_path / "request.json").write_text(json.dumps(asked))
+    assert plugin(["predict", "iris", str(tmp_path / "request.json")]) == ExitCode.DONE
+    (tmp_path / "rows.csv").write_text("a,b\n1,\n")
+    assert plugin(["predict", "iris", str(tmp_path / "rows.csv")]) == ExitCode.DONE
+    rows = {"instances": [{"a": "1", "b": None}], "unknown_columns": "Ignore"}
+    assert list(map(json.loads, third.pod.bodies)) == [asked, rows]
+
+
+def test_a_page_is_shown_on_a_port(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        plugin(["report", "iris", "--port", "65536"])
+    assert "'65536' is not a port: 0 to 65535" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def models() -> Models:
     return Models(produce(train_work(epochs=1)), produce(train_work(epochs=30)))

@@ -52,11 +52,13 @@ def test_each_process_gets_the_same_command(monkeypatch: pytest.MonkeyPatch, tmp
 
     monkeypatch.setattr(launching, "launch", launch)
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    arguments = ["train", "-f", str(SAMPLE), "--data", "t.csv", "--workers", "4"]
+    asked_for = ["--data=t.csv", "--artifact=copy", "--encoder=http://localhost:1"]
+    arguments = ["train", "-f", str(SAMPLE), *asked_for, "--workers", "4"]
     assert main(arguments) == 75
     ((given, processes),) = asked
     assert processes == 4
-    assert given == ["-m", "modelservice", "train", f"--file={SAMPLE}", "--data=t.csv", "--workers=4"]
+    assert given[:4] == ["-m", "modelservice", "train", f"--file={SAMPLE}"]
+    assert sorted(given[4:]) == sorted([*asked_for, "--workers=4"])
 
 
 @pytest.mark.parametrize("said", ["0", "65", "two", "-1"])

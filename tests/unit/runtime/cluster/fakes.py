@@ -50,6 +50,7 @@ class FakePod:
     ranges: bool = True
     tls: ssl.SSLContext | None = None
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     started: list[int] = field(default_factory=list)
 
     @contextmanager
@@ -60,6 +61,7 @@ class FakePod:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 pod.asked.append((self.path, self.headers.get("Authorization")))
+                pod.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
                 start = int(self.headers.get("range", "bytes=0-")[6:-1]) if pod.ranges else 0
                 pod.started.append(start)
                 self.send_response(206 if start else pod.status)

@@ -459,6 +459,12 @@ def test_settings_of_a_file_and_of_options(tmp_path: Path) -> None:
     path.write_text("a: [")
     with pytest.raises(PackError, match="is no YAML"):
         read_settings(path, {})
+    path.write_text("labels: [a, b]\nlabels: [c, d]\n")
+    with pytest.raises(PackError, match=r"pack\.yaml is no YAML: the key 'labels' is there twice: leave one"):
+        read_settings(path, {})
+    path.write_text(f"labels: [a, b]\n#{' ' * 2**20}\n")
+    with pytest.raises(PackError, match=r"pack\.yaml has more than 1048576 bytes"):
+        read_settings(path, {})
     with pytest.raises(PackError, match=r"gone\.yaml cannot be read: No such file"):
         read_settings(tmp_path / "gone.yaml", {})
     with pytest.raises(PackError, match=r"^labels: 'b' is there twice: they must differ"):
@@ -475,11 +481,16 @@ def test_settings_of_a_file_and_of_options(tmp_path: Path) -> None:
 def test_the_command_stores_an_artifact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = saved(tmp_path, scores())
     out = tmp_path / "out"
-    arguments = ["pack", str(path), "--output", str(out), "--labels", "a,b,c", "--columns", "p,q,r,s", "--target", "t"]
+    named = ["--labels", "a, b, c", "--columns", "p, q,r ,s", "--target", "t"]
+    arguments = ["pack", str(path), "--output", str(out), *named]
     assert main(arguments) == ExitCode.DONE
     shown = capsys.readouterr().out
     assert f"modelservice serve --model {out}" in shown
-    assert Predictor.load(out).predict([[1, 2, 3, 4]]) == ["c"]
+    loaded = Predictor.load(out)
+    assert loaded.predict([[1, 2, 3, 4]]) == ["c"]
+    assert (loaded.labels, [one.name for one in loaded.signature.inputs]) == (("a", "b", "c"), ["p", "q", "r", "s"])
+    assert main([*arguments, "--max-length", "9"]) == ExitCode.ORDER_INVALID
+    assert "takes no texts, so that maxLength (--max-length) means nothing" in capsys.readouterr().err
     assert main([*arguments, "--outputs", "z"]) == ExitCode.ORDER_INVALID
     assert "outputs: 'z' is no output of floats" in capsys.readouterr().err
     assert main(["pack", str(path), "--output", str(tmp_path)]) == ExitCode.ORDER_INVALID

@@ -543,6 +543,32 @@ def test_one_that_was_stopped_goes_on_after_the_last_network_it_had_tuned(traine
     assert resumed.files == COMPRESS.run(order, context(IRIS.read_bytes())).files
 
 
+def test_a_network_that_was_tuned_for_another_task_or_model_is_not_gone_on_with(
+    trained: Produced, parent: Path, tmp_path: Path
+) -> None:
+    """On a laptop the same key may come with any ``spec.task``, and with any folder of a model of that key."""
+    steps = [{"auto": {"targetSizeRatio": 4, "fineTuneEpochs": 1}}]
+    work = compress_work(WORK, parent, trained.digest, steps=steps, maxAccuracyDrop=0.3)
+    held, said = HeldCheckpoints(), list[str]()
+
+    def stopping(_: Progress) -> None:
+        if held.held:
+            raise KeyboardInterrupt
+
+    reading = replace(context(IRIS.read_bytes()), checkpoints=held, say=said.append)
+    with pytest.raises(KeyboardInterrupt):
+        COMPRESS.run(order_of(work), replace(reading, observe=stopping))
+    (first,) = held.held
+    balanced = Task.model_validate({"classification": {"imbalance": "ClassWeight"}})
+    again = produce(WORK.model_copy(update={"training": Hyperparameters(epochs=2)}), key="parent")
+    other = {"parent": str(store(again, tmp_path / "again")), "parent_digest": again.digest}
+    for changed in (work.model_copy(update={"task": balanced}), work.model_copy(update=other)):
+        kept = HeldCheckpoints()
+        kept.held.update(held.held)
+        COMPRESS.run(order_of(changed), replace(reading, checkpoints=kept))
+    assert f"{first} was done before" not in said
+
+
 TWO_KINDS = "\n".join(line for line in IRIS.read_text().splitlines() if not line.endswith("setosa")).encode()
 
 

@@ -300,6 +300,7 @@ def test_each_error_of_a_resource_is_one_line_with_its_path(spec: Any, lines: An
         ("", "no documents of kind ModelService"),
         ("kind: ModelService\n---\nkind: ModelService\n", "2 documents of kind ModelService"),
         ("a: [", "is not YAML"),
+        ("spec: {training: {epochs: 5, epochs: 50}}", "the key 'epochs' is there twice: leave one of them out in"),
         ("a: 2026-13-45", "is not YAML: month must be"),
         ("a: !!bool x", "is not YAML"),
         ("[" * 2_000, "is not YAML: maximum recursion depth"),

@@ -40,6 +40,8 @@ _FILL_DIGITS = 6
 _OFF = 0.01
 """What a number that is told of a column may be off, in the spread of the column."""
 _NOISE = 1e-12
+_NO_NUMBERS: Final = (str, bytes, np.datetime64, np.timedelta64)
+"""What numpy makes a float64 of all the same."""
 _DIGITS = 17
 """That tell every float64 from all others."""
 
@@ -272,12 +274,12 @@ def as_floats(values: Any) -> NDArray[np.float64]:
     """Convert at once; text is left to the careful path, since numpy takes more for a number than a table does.
 
     Raises:
-        TypeError: there is text among the values.
+        TypeError: there is text, or a time, among the values.
         ValueError: they are no numbers; OverflowError where one is too large.
     """
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
-        if array.dtype.kind != "O" or any(isinstance(value, str | bytes) for value in array.flat):
+        if array.dtype.kind != "O" or any(isinstance(value, _NO_NUMBERS) for value in array.flat):
             raise TypeError("text")
         array = np.asarray(values, dtype=np.float64)
     return array.astype(np.float64, copy=False)

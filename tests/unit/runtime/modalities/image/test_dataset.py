@@ -177,6 +177,14 @@ def test_arrays_that_are_no_images_or_no_target(arrays: Any, more: Any, reason: 
     assert words in error.message
 
 
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_arrays_that_hide_values_are_refused(name: str) -> None:
+    given: dict[str, Any] = {"X": pixels(), "y": CLASSES}
+    given[name] = np.ma.masked_equal(given[name], given[name].flat[0])
+    with pytest.raises(DataError, match=f"'{name}' hides values behind a mask: fill them"):
+        from_frame(given)
+
+
 def test_what_an_image_of_no_weight_says_of_the_target_decides_nothing() -> None:
     said, heavy = CLASSES.astype(np.float64), np.ones(60)
     said[7], heavy[7] = 1.5, 0

@@ -87,6 +87,11 @@ FORMS: list[tuple[str, Any]] = [
 ]
 
 
+def test_an_image_that_hides_pixels_is_refused() -> None:
+    with pytest.raises(InputError, match="hides pixels behind a mask"):
+        ImageEncoder(GREY).from_frame(np.ma.masked_equal(IMAGES, IMAGES.flat[0]))
+
+
 @pytest.mark.parametrize(("way", "given_rows"), FORMS)
 def test_the_same_images_in_every_form_are_the_same_features(way: str, given_rows: Any) -> None:
     encoder = ImageEncoder(GREY)

@@ -31,6 +31,7 @@ LONG = "18446744073709551616"
 """The first whole number beyond 64 bits."""
 NUMBERED = CategoricalPreprocessing(name="id", categories=(LONG, "1e+20"), example=LONG)
 NOTE = TextPreprocessing(name="id", buckets=4, norm=1.0, example="text")
+TWICE = "is given twice: rename one of the two columns, or leave it out"
 UNUSED = UnusedPreprocessing(name="id", type=ColumnKind.CATEGORY, example="text")
 
 
@@ -55,6 +56,9 @@ NUMERIC_FORMS: list[tuple[str, Any]] = [
     ("from_frame", [[3, 7.5], [None, 1]]),
     ("from_frame", ([3, 7.5], [None, 1])),
     ("from_frame", np.array([[3, 7.5], [np.nan, 1]])),
+    ("from_frame", np.ma.masked_array([[3, 7.5], [9, 1]], mask=[[False, False], [True, False]])),
+    ("from_frame", {"size": [7.5, 1], "age": np.ma.masked_array([3, 9], mask=[False, True])}),
+    ("from_frame", [[3, 7.5], [pd.NA, 1]]),
 ]
 
 
@@ -184,6 +188,10 @@ def test_the_datatype_that_metadata_ask_for_holds_the_numbers_that_training_read
         ("from_frame", {"age": [1], "size": "12"}, (None, "size", None, None), "'12' is no column"),
         ("from_frame", {"age": [1]}, (None, "size", None, None), "is missing; null stands for an unknown value"),
         ("from_frame", {"age": [1], "size": []}, (None, "size", None, None), "has 0 values, but age has 1"),
+        ("from_frame", {"age": [1], "size": {2}}, (None, "size", None, None), "{2} is no column"),
+        ("from_frame", {"age": [1], "size": [2], " age": [3]}, (None, "age", None, None), "is given twice"),
+        ("from_frame", pd.DataFrame([[1, 2, 3]], columns=["age", "size", "age"]), (None, "age", None, None), TWICE),
+        ("from_frame", pa.table([[1], [2], [3]], names=["age", "size", "age"]), (None, "age", None, None), TWICE),
     ],
 )
 def test_what_is_no_row_is_named_with_its_place(way: str, rows: Any, place: Any, text: str) -> None:
@@ -192,6 +200,16 @@ def test_what_is_no_row_is_named_with_its_place(way: str, rows: Any, place: Any,
     error = caught.value
     assert (error.row, error.column, error.tensor, error.part) == place
     assert error.message.startswith(text)
+
+
+@pytest.mark.parametrize("moment", [pd.Timestamp("2024-01-31"), pd.Timedelta("1h")])
+def test_a_time_is_no_number_though_numpy_makes_one_of_it(moment: Any) -> None:
+    """A request cannot hold one but as a text, which is refused in the same words."""
+    with pytest.raises(InputError, match="is not a number") as caught:
+        NUMERIC.encode(NUMERIC.from_frame(pd.DataFrame({"age": [1], "size": [moment]})))
+    assert (caught.value.row, caught.value.column) == (0, "size")
+    with pytest.raises(InputError, match="is not a number"):
+        NUMERIC.encode([[1, moment.to_numpy()]])
 
 
 def test_a_text_tensor_that_is_no_text_is_named() -> None:

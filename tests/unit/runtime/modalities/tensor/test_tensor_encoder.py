@@ -14,6 +14,7 @@ from modelservice.modalities.tensors import Tensor
 
 IDS = {"name": "ids", "datatype": "INT64", "shape": [2], "example": [3, 4]}
 FLAG = {"name": "flag", "datatype": "BOOL", "shape": [1]}
+MASKED = np.ma.masked_array([[1, 2]], mask=[[True, False]])
 PIXELS = {"name": "pixels", "datatype": "FP16", "shape": [2, 2]}
 
 
@@ -65,6 +66,7 @@ WRONG: dict[str, tuple[Callable[[TensorEncoder], Any], str]] = {
     "missing": (lambda one: one.from_instances([{"ids": [1, 2]}]), r"\[0\].flag: is missing"),
     "unknown": (lambda one: one.from_instances([{"ids": [1, 2], "flag": 1, "x": 1}]), r"\[0\].x: is no input of this"),
     "no object": (lambda one: one.from_instances([[1, 2]]), r"\[0\]: an array of 2 is not an object of ids, flag"),
+    "masked": (lambda one: one.from_frame({"ids": MASKED, "flag": [[1]]}), "values are hidden behind a mask"),
     "inputs": (lambda one: one.from_inputs([1]), "must be an object of ids, flag, not an array of 1"),
     "no array": (lambda one: one.from_inputs({"ids": 1, "flag": [1]}), "ids: must be an array of rows, not the number"),
     "rows": (lambda one: one.from_inputs({"ids": [[1, 2]], "flag": []}), "flag: has 0 rows, but ids has 1"),
