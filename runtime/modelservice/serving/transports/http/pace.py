@@ -16,7 +16,7 @@ MAX_CONNECTIONS: Final = 800
 """Of one port; with what else is open this stays under 1,024 files, the usual limit of a process."""
 
 REST_SECONDS: Final = 0.00025
-"""Between two connections that are read again after a 429, see ``Rests``: so no more than 4,000 a second are given on
+"""Between two connections that are read again after a 429, see ``rests``: so no more than 4,000 a second are given on
 connections that stay. A client that waits as long as ``Retry-After`` says does not notice."""
 
 
@@ -37,23 +37,3 @@ LIMITS: Final = {
     Owed.READING: READING_SECONDS,
 }
 """Seconds, looked at once a second over all connections, so that a request pays for no timer; a rest ends by itself."""
-
-
-class Rests:
-    """Until when connections are not read that were told 429: each takes its turn after the one before.
-
-    So who is told so now and then waits for no time that it would notice, however many connections are open; and who
-    is told so many times at once, since it did not wait for answers, waits for all of them the next time.
-    """
-
-    def __init__(self) -> None:
-        self._until = 0.0
-
-    def begin(self, now: float) -> float:
-        """A connection is told 429, by the clock of the event loop.
-
-        Returns:
-            When it is read again, at the latest when all connections that there may be had their turns.
-        """
-        self._until = min(max(self._until, now) + REST_SECONDS, now + MAX_CONNECTIONS * REST_SECONDS)
-        return self._until

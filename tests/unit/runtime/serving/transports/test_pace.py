@@ -19,16 +19,14 @@ from modelservice.serving.core import Core
 from modelservice.serving.errors import QueueFullError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.transports.http import connection as connections
-from modelservice.serving.transports.http import pace
+from modelservice.serving.transports.http import direct
 from modelservice.serving.transports.http.connection import MAX_HEAD, PIECE, InferenceConnection
 from modelservice.serving.transports.http.pace import (
     BODY_SECONDS,
     HEAD_SECONDS,
     KEEP_ALIVE_SECONDS,
-    MAX_CONNECTIONS,
     READING_SECONDS,
     Owed,
-    Rests,
 )
 
 LARGE = GOOD + b" " * LARGE_BODY
@@ -225,7 +223,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_who_was_turned_away_is_read_again_after_a_rest(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
     async with kept(guarded()) as (port, made):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request() + WAYS[way])
@@ -245,7 +243,7 @@ async def test_who_was_turned_away_is_read_again_after_a_rest(way: str, monkeypa
 
 
 async def test_what_came_with_what_was_turned_away_is_answered_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "REST_SECONDS", 1e-3)
+    monkeypatch.setattr(direct, "REST_SECONDS", 1e-3)
     often, asked = WAYS["from the connection"], WAYS["by the application"]
     large = [request(LARGE), CHUNKED + CHUNKS[:-5] + b"%x\r\n%b\r\n0\r\n\r\n" % (2 * PIECE, b" " * 2 * PIECE)]
     several = [often, request(), asked, request(), often, often, asked, *large, often, large[1], often, *large, LAST]
@@ -257,18 +255,8 @@ async def test_what_came_with_what_was_turned_away_is_answered_in_order(monkeypa
     assert re.findall(rb"HTTP/1.1 (\d+) ", again) == statuses
 
 
-def test_who_is_turned_away_rests_longer_the_more_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "REST_SECONDS", 0.25)
-    rests = Rests()
-    assert rests.begin(10.0) == 10.25
-    assert rests.begin(20.0) == 20.25  # however many connections there are
-    assert rests.begin(20.0) == 20.5
-    until = [rests.begin(20.0) for _ in range(2 * MAX_CONNECTIONS)]
-    assert max(until) == until[-1] == 20.0 + MAX_CONNECTIONS * 0.25
-
-
 async def test_what_is_turned_away_unasked_for_rests_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
     core, often = guarded(), WAYS["from the connection"]
     async with kept(core) as (port, made):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -285,7 +273,7 @@ async def test_what_is_turned_away_unasked_for_rests_too(monkeypatch: pytest.Mon
 
 
 async def test_who_rests_gives_way_where_none_waits_for_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
     async with kept(guarded()) as (port, made):
         rests = await asyncio.open_connection("127.0.0.1", port)
@@ -306,7 +294,7 @@ async def test_who_rests_gives_way_where_none_waits_for_its_client(monkeypatch: 
 
 
 async def test_who_leaves_while_it_rests_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
     async with kept(guarded()) as (port, made):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request(GOOD, OFTEN))
