@@ -15,6 +15,7 @@ from modelservice.serving.errors import (
     BusyError,
     ClientLeftError,
     ForbiddenError,
+    QueueFullError,
     ShuttingDownError,
     TooSlowError,
     UnauthenticatedError,
@@ -22,7 +23,7 @@ from modelservice.serving.errors import (
     message_of,
 )
 from modelservice.serving.inference import LARGE_BODY
-from modelservice.serving.transports.grpc.interceptor import without_frames
+from modelservice.serving.transports.grpc.interceptor import new_rests, without_frames
 
 MAX_STREAMS: Final = 16
 """Each waits for a message, and gRPC holds a whole one, 16 MiB at most, before anything is asked."""
@@ -55,6 +56,7 @@ class Streams:
         self._idle_seconds = idle_seconds
         self._write_seconds = write_seconds
         self._open = 0
+        self._rests = new_rests()
 
     async def answer(
         self, context: Any, arrival: Arrival, admit: Admit, record: Record, *, infer: Infer, refuse: Refuse
@@ -95,6 +97,8 @@ class Streams:
                 finally:
                     if code is not None:
                         record(code, self._clock() - started)
+                if code == QueueFullError.code:
+                    await self._rests.rest()
         finally:
             leaving.cancel()
             self._open -= 1

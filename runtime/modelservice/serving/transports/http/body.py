@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from modelservice.serving.budget import Held
-from modelservice.serving.chain import MAX_BODY, body_too_large
+from modelservice.serving.chain import MAX_BODY, Headers, body_too_large
 from modelservice.serving.errors import ClientLeftError, RequestError, UnsupportedEncodingError
 
 Message = MutableMapping[str, Any]
@@ -37,6 +37,24 @@ async def read_body(receive: Receive, held: Held) -> bytes:
         chunks.append(chunk)
         more = message.get("more_body", False)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+class HeldBack:
+    """The messages of a body that its client may hold back until it is asked for it (RFC 9110, ``100 Continue``).
+
+    Attributes:
+        is_unasked: whether it does, and nobody asked for it: then it may still come, or never. So nothing may be read
+            after the answer: what is another request would be taken for the body, with its keys.
+    """
+
+    def __init__(self, headers: Headers, receive: Receive) -> None:
+        self.is_unasked = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+        self._receive = receive
+
+    async def receive(self) -> Message:
+        """Ask for it."""
+        self.is_unasked = False
+        return await self._receive()
 
 
 def bounded(receive: Receive, *, limit: int = MAX_BODY) -> Receive:

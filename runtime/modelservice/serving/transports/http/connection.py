@@ -31,7 +31,7 @@ from modelservice.serving.transports.http.direct import Direct, Exchange, header
 from modelservice.serving.transports.http.errors import to_answer
 from modelservice.serving.transports.http.front import ENDED, PEER, TURNED_AWAY, Front
 from modelservice.serving.transports.http.known import KnownHead
-from modelservice.serving.transports.http.pace import LIMITS, MAX_CONNECTIONS, REST_SECONDS, Owed
+from modelservice.serving.transports.http.pace import LIMITS, MAX_CONNECTIONS, Owed
 
 MAX_HEAD: Final = 2 * MAX_HEADER_BYTES
 """Bytes on end that are no part of a body: more than any head that is let in, with its path and separators."""
@@ -117,7 +117,7 @@ class InferenceConnection(HttpToolsProtocol):
         if self._unparsed:
             data, self._unparsed = self._unparsed + data, b""
         is_body = self._reading is not None and self._reading.missing >= len(data)
-        if is_body or (len(data) <= PIECE and not self.pipeline):
+        if is_body or (len(data) <= PIECE and self._may_parse()):
             self._parse(data)
             return
         at = 0
@@ -144,11 +144,13 @@ class InferenceConnection(HttpToolsProtocol):
             return
         if self._farewell is not None:
             self._end(self._farewell)
+        elif self._is_resting:
+            self.flow.pause_reading()
         elif self._unparsed:
             self.data_received(b"")
 
     def _may_parse(self) -> bool:
-        return not self.pipeline and self._farewell is None and not self.transport.is_closing()
+        return not (self.pipeline or self._is_resting or self._farewell or self.transport.is_closing())
 
     def _takes_known(self, head: KnownHead, data: bytes) -> bool:
         """Answer a whole request whose head was parsed before, if its turn is now: the parser would be where it is."""
@@ -270,13 +272,15 @@ class InferenceConnection(HttpToolsProtocol):
             self.server_state.total_requests += 1
 
     def _rest(self) -> None:
-        """Read nothing for a while from a client that was turned away; what was read with it is answered meanwhile."""
+        """Read nothing for a while from who was turned away; what was parsed with it is answered meanwhile."""
         if self.transport.is_closing():
             self._go_on()
-        elif not self._is_resting:
+            return
+        until = self._direct.rests.begin(self.loop.time())
+        if not self._is_resting:
             self._is_resting = True
             self.flow.pause_reading()
-            self.loop.call_later(REST_SECONDS * len(self.connections), self._rested)
+            self.loop.call_at(until, self._rested)
 
     def _rested(self) -> None:
         self._is_resting = False
@@ -284,15 +288,25 @@ class InferenceConnection(HttpToolsProtocol):
             return
         if self._answering is None or self._answering.response_complete:
             self._go_on()
-        else:
-            self.flow.resume_reading()
+            return
+        self.flow.resume_reading()
+        if self._unparsed:
+            self.data_received(b"")
+
+    @property
+    def _is_working(self) -> bool:
+        """Whether a request came whole and is not answered yet."""
+        answering = self._answering
+        return answering is not None and not answering.response_complete and not answering.more_body
 
     def _waits_for(self) -> Owed | None:
         """What the client owes now; None while the server works for it."""
         cycle = self.cycle
         if self.transport.is_closing() or self.flow.write_paused:
             return Owed.READING
-        if self.pipeline or self._unparsed or self._is_resting:
+        if self._is_resting and not self._is_working:
+            return Owed.REST
+        if self.pipeline or self._unparsed:
             return None
         if cycle is not None and cycle.more_body:
             return Owed.BODY
@@ -301,14 +315,17 @@ class InferenceConnection(HttpToolsProtocol):
         return Owed.NEXT if self._is_between and self._begun else Owed.HEAD
 
     def _make_room(self) -> None:
-        """Close the connection that has waited for its client the longest; none waits: refuse this one."""
+        """Close the connection that has waited for its client the longest, one that rests if none does.
+
+        Where all are being answered, this one is refused.
+        """
         waiting = [
             other
             for other in self.connections
             if isinstance(other, InferenceConnection) and other is not self and other._waits_for() is not None
         ]
         if waiting:
-            longest = min(waiting, key=lambda other: other._since)
+            longest = min(waiting, key=lambda other: (other._waits_for() is Owed.REST, other._since))
             if longest._waits_for() is Owed.READING:
                 longest.transport.abort()  # closing waits until everything was read
             else:
@@ -319,8 +336,7 @@ class InferenceConnection(HttpToolsProtocol):
     def _end(self, error: RequestError) -> None:
         """Answer whole requests, say what is wrong where a request would be answered now, and close."""
         cycle = self.cycle
-        answering = self._answering
-        if answering is not None and not answering.response_complete and not answering.more_body:
+        if self._is_working:
             if self.pipeline and self.pipeline[0][0].more_body:
                 self.pipeline.popleft()  # it will never be whole
             self._farewell = error

@@ -14,9 +14,11 @@ from modelservice.serving.core import Core, Models
 from modelservice.serving.errors import RequestError
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY, hand_over
 from modelservice.serving.protocols.base import Operation
+from modelservice.serving.rests import Rests
 from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import to_answer
 from modelservice.serving.transports.http.known import KnownHead
+from modelservice.serving.transports.http.pace import MAX_CONNECTIONS, REST_SECONDS
 
 MAX_READ: Final = 2 * 2**20
 """Bytes of a body that is read here: what a head asks its encoder, and a picture. More is worth what FastAPI costs."""
@@ -31,10 +33,12 @@ class Direct:
 
     Attributes:
         asked: requests of known heads so far, by which a connection tells whether others ask beside it.
+        rests: of connections whose requests are turned away.
     """
 
     def __init__(self, models: Models, operations: Mapping[str, Asked]) -> None:
         self.asked = 0
+        self.rests = Rests(turn=REST_SECONDS, most=MAX_CONNECTIONS * REST_SECONDS)
         self.models = models
         self._clock = models.common.clock
         self._operations = {path.encode(): one for path, one in operations.items() if not one[1].costly}

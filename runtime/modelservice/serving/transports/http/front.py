@@ -14,7 +14,7 @@ from modelservice.serving.callers import PUBLIC_METHODS, UNKNOWN_PEER
 from modelservice.serving.chain import UNMATCHED, Arrival
 from modelservice.serving.core import Models
 from modelservice.serving.errors import RequestError, UnauthenticatedError
-from modelservice.serving.transports.http.body import Message, Receive, bounded
+from modelservice.serving.transports.http.body import HeldBack, Message, Receive, bounded
 from modelservice.serving.transports.http.direct import Asked, Direct
 from modelservice.serving.transports.http.errors import to_answer
 
@@ -74,13 +74,14 @@ class Front:
         )
 
         given = scope
+        body = HeldBack(scope["headers"], receive)
 
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given[TURNED_AWAY] = status == HTTPStatus.TOO_MANY_REQUESTS
-                if common.lifecycle.draining:
+                if common.lifecycle.draining or body.is_unasked:
                     message["headers"] = [*message.get("headers", ()), _CLOSE]
             await send(message)
 
@@ -95,7 +96,7 @@ class Front:
                 answer = answer._replace(headers=[*answer.headers, _ASKED_OF_BROWSERS])
             await send_answer(answer, watch)
         else:
-            await self._application(scope, bounded(receive), watch)
+            await self._application(scope, bounded(body.receive), watch)
         finally:
             if asked is None:
                 arrival.route = getattr(scope.get("route") or self._route_of(given), "path", UNMATCHED)

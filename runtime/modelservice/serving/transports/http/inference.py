@@ -21,6 +21,7 @@ Parse = Callable[[bytes, bytes | None], Call[Answer]]
 async def answer_operation(core: Core, operation: Operation, arrival: Arrival, receive: Receive) -> Answer:
     """Answer one request that was admitted; if the client left, nothing more is computed for it. Never raises."""
     try:
+        core.inference.check_room()
         with core.common.budget.hold() as held:
             body = await read_body(receive, held)
             if arrival.encoding is None:

@@ -15,9 +15,9 @@ READING_SECONDS: Final = 20.0
 MAX_CONNECTIONS: Final = 800
 """Of one port; with what else is open this stays under 1,024 files, the usual limit of a process."""
 
-REST_SECONDS: Final = 0.00025
-"""For each connection: how long one is not read after a 429, so that no more than 4,000 a second are given in all. A
-client that waits as long as ``Retry-After`` says does not notice."""
+REST_SECONDS: Final = 0.0005
+"""Between two connections that are read again after a 429, see ``rests``: so no more than 2,000 a second are given on
+connections that stay. A client that waits as long as ``Retry-After`` says does not notice."""
 
 
 class Owed(Enum):
@@ -27,6 +27,7 @@ class Owed(Enum):
     BODY = "body"
     NEXT = "another request"
     READING = "reading what was answered"
+    REST = "asking less often"
 
 
 LIMITS: Final = {
@@ -35,4 +36,4 @@ LIMITS: Final = {
     Owed.NEXT: KEEP_ALIVE_SECONDS,
     Owed.READING: READING_SECONDS,
 }
-"""Seconds, looked at once a second over all connections, so that a request pays for no timer."""
+"""Seconds, looked at once a second over all connections, so that a request pays for no timer; a rest ends by itself."""

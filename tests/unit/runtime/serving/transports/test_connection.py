@@ -563,6 +563,31 @@ async def test_who_would_wait_for_too_long_is_refused_before_its_body_is_parsed(
     assert b"the queue is full: about 1000 ms to wait" in said
 
 
+@pytest.mark.parametrize(
+    "header",
+    [b"transfer-encoding: chunked", b"content-encoding: gzip\r\ncontent-length: 9", b"content-length: 3000000"],
+    ids=["chunked", "encoded", "very large"],
+)
+@pytest.mark.parametrize("expects", [b"", b"expect: 100-continue\r\n"], ids=["", "asks first"])
+async def test_who_would_wait_for_too_long_is_refused_before_its_body_is_read(
+    header: bytes, expects: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(InferenceConnection, numeric_model(), batching=Batching()) as (port, _):
+        monkeypatch.setattr(Batcher, "wait_seconds", 1.0)
+        said = await talk(port, HEAD + expects + header + b"\r\nconnection: close\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 429 Too Many Requests")
+
+
+async def test_what_follows_a_body_that_was_not_asked_for_is_not_taken_for_it() -> None:
+    asks = b"POST %b HTTP/1.1\r\nhost: a\r\nexpect: 100-Continue\r\ncontent-length: 200\r\n\r\n"
+    async with listening(InferenceConnection, numeric_model()) as (port, _):
+        said = await talk(port, asks % b"/nowhere")
+        large = await talk(port, asks.replace(b"200", b"%d" % (MAX_BODY + 1)) % PREDICT)
+    for answer, status in ((said, b"404"), (large, b"413")):
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert b"\r\nconnection: close\r\n" in answer
+
+
 async def test_draining_closes_and_leaving_refuses() -> None:
     lifecycle = Lifecycle()
     lifecycle.drain()

@@ -32,6 +32,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException
 
 from modelservice.contract.serving import Batching
+from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
@@ -41,6 +42,7 @@ from modelservice.serving.errors import RequestError, TooSlowError
 from modelservice.serving.inference import LARGE_AT_ONCE, LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES
+from modelservice.serving.rests import Rests
 from modelservice.serving.transports.grpc.answering import Answering
 from modelservice.serving.transports.grpc.interceptor import (
     PUBLIC_AT_ONCE,
@@ -411,6 +413,49 @@ async def test_the_way_in_stands_before_every_call() -> None:
         'modelservice_requests_total{code="UNIMPLEMENTED",route="unmatched"} 1.0',
     ):
         await until(core, line)
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """The queue is full; grows by one for each that is let wait since it was turned away."""
+    taken: list[None] = []
+
+    async def rest(_rests: Rests) -> None:
+        taken.append(None)
+
+    monkeypatch.setattr(Rests, "rest", rest)
+    monkeypatch.setattr(Batcher, "wait_seconds", 1.0)
+    return taken
+
+
+async def test_who_would_wait_for_too_long_is_refused_before_its_message_is_read(turns: list[None]) -> None:
+    async with (
+        serving(numeric_model(), batching=Batching()) as (address, core),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError, match="the queue is full: about 1000 ms to wait"):
+            await channel.stream_unary(INFER)()  # whose message never comes
+        assert len(turns) == 1
+        await until(core, f'modelservice_requests_total{{code="RESOURCE_EXHAUSTED",route="{INFER}"}} 1.0')
+        with pytest.raises(grpc.aio.AioRpcError):
+            await channel.unary_unary("/nowhere.Service/Method")(b"")
+    assert len(turns) == 1  # of other refusals none waits
+
+
+async def test_a_stream_that_is_turned_away_is_told_so_and_not_read_for_a_while(turns: list[None]) -> None:
+    data = request_of().SerializeToString()
+    async with (
+        serving(numeric_model(), batching=Batching()) as (address, _),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stream = channel.stream_stream(STREAM)()
+        for _ in range(2):
+            await stream.write(data)
+            answer: Any = MESSAGES["ModelStreamInferResponse"].FromString(await stream.read())
+            assert answer.error_message.startswith("the queue is full: ")
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
+    assert len(turns) == 2
 
 
 async def test_a_message_beyond_the_limit_is_refused() -> None:

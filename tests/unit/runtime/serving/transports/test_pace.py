@@ -19,7 +19,8 @@ from modelservice.serving.core import Core
 from modelservice.serving.errors import QueueFullError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.transports.http import connection as connections
-from modelservice.serving.transports.http.connection import MAX_HEAD, InferenceConnection
+from modelservice.serving.transports.http import direct
+from modelservice.serving.transports.http.connection import MAX_HEAD, PIECE, InferenceConnection
 from modelservice.serving.transports.http.pace import (
     BODY_SECONDS,
     HEAD_SECONDS,
@@ -222,7 +223,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_who_was_turned_away_is_read_again_after_a_rest(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
     async with kept(guarded()) as (port, made):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request() + WAYS[way])
@@ -233,16 +234,19 @@ async def test_who_was_turned_away_is_read_again_after_a_rest(way: str, monkeypa
         (connection,) = made
         await until(lambda: connection._is_resting)
         assert connection.flow.read_paused
-        assert connection._waits_for() is None  # it is the server that makes it wait
+        assert connection._waits_for() is Owed.REST
+        pass_time(connection, KEEP_ALIVE_SECONDS + 1)  # it is the server that makes it wait
+        assert not connection.transport.is_closing()
         connection._rested()
         assert b"200 OK" in await reader.read()
         writer.close()
 
 
 async def test_what_came_with_what_was_turned_away_is_answered_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "REST_SECONDS", 1e-3)
+    monkeypatch.setattr(direct, "REST_SECONDS", 1e-3)
     often, asked = WAYS["from the connection"], WAYS["by the application"]
-    several = [often, request(), asked, request(), often, often, asked, request(), asked, LAST]
+    large = [request(LARGE), CHUNKED + CHUNKS[:-5] + b"%x\r\n%b\r\n0\r\n\r\n" % (2 * PIECE, b" " * 2 * PIECE)]
+    several = [often, request(), asked, request(), often, often, asked, *large, often, large[1], often, *large, LAST]
     async with kept(guarded()) as (port, _):
         said = await talk(port, b"".join(several))
         again = await talk(port, *several)
@@ -251,8 +255,46 @@ async def test_what_came_with_what_was_turned_away_is_answered_in_order(monkeypa
     assert re.findall(rb"HTTP/1.1 (\d+) ", again) == statuses
 
 
+async def test_what_is_turned_away_unasked_for_rests_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
+    core, often = guarded(), WAYS["from the connection"]
+    async with kept(core) as (port, made):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(often * (4 * PIECE // len(often)) + LAST)
+        await until(lambda: bool(made) and made[0]._is_resting)
+        assert made[0].flow.read_paused
+        assert 0 < answers(core)["429"] <= PIECE // len(often)
+        while not made[0].transport.is_closing():
+            made[0]._rested()
+            await asyncio.sleep(0)
+        assert (await reader.read()).count(b"429 Too Many Requests") == 4 * PIECE // len(often)
+        writer.close()
+    assert answers(core)["200"] == 1
+
+
+async def test_who_rests_gives_way_where_none_waits_for_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+    async with kept(guarded()) as (port, made):
+        rests = await asyncio.open_connection("127.0.0.1", port)
+        rests[1].write(request(GOOD, OFTEN))
+        assert b"429 Too Many Requests" in await rests[0].readuntil(b'is full"}')
+        waits = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: len(made) == 2)
+        assert b"200 OK" in await talk(port, LAST)
+        assert await waits[0].read() == b""
+        assert not made[0].transport.is_closing()
+        other = await asyncio.open_connection("127.0.0.1", port)
+        other[1].write(request(GOOD, OFTEN))
+        assert b"429 Too Many Requests" in await other[0].readuntil(b'is full"}')
+        assert b"200 OK" in await talk(port, LAST)
+        assert await rests[0].read() == b""
+        for _, writer in (rests, waits, other):
+            writer.close()
+
+
 async def test_who_leaves_while_it_rests_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
     async with kept(guarded()) as (port, made):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request(GOOD, OFTEN))
