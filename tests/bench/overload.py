@@ -47,17 +47,21 @@ class Answers:
     @property
     def p99(self) -> float:
         """Of what was answered."""
-        return statistics.quantiles(self.milliseconds, n=100)[-1]
+        return _p99(self.milliseconds)
 
     @property
     def refusal_p99(self) -> float:
-        """Of what was refused, which is most."""
-        return statistics.quantiles(self.refusal_milliseconds, n=100)[-1]
+        """Of what was refused."""
+        return _p99(self.refusal_milliseconds)
 
     @property
     def refusal_median(self) -> float:
-        """See ``refusal_p99``."""
-        return statistics.median(self.refusal_milliseconds)
+        """Of what was refused; 0 where nothing was."""
+        return statistics.median(self.refusal_milliseconds or [0.0])
+
+
+def _p99(milliseconds: list[float]) -> float:
+    return statistics.quantiles(milliseconds, n=100)[-1] if len(milliseconds) > 1 else 0.0
 
 
 def main() -> int:
