@@ -151,9 +151,8 @@ def _rows(place: str) -> tuple[list[Any], dict[str, Any]]:
             return list(read_csv_rows(Path(place))), {"unknown_columns": "Ignore"}
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{place} cannot be read: {error}") from None
-    content = sys.stdin.read() if place == "-" else Path(place).read_text(encoding="utf-8")
     try:
-        given = json.loads(content)
+        given = json.loads(sys.stdin.read() if place == "-" else Path(place).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{place} is not JSON: {error}") from None
     options = dict(given) if isinstance(given, dict) else {"instances": given}

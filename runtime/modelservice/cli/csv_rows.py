@@ -18,7 +18,7 @@ def read_csv_rows(
         csv.Error: cells cannot be told apart, or do not belong to one column each.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, strict=True)  # else a quote that nobody closes takes all rows that follow
         names = reader.fieldnames or ()
         if twice := next((name for name in names if name and names.count(name) > 1), None):
             raise csv.Error(f"its header has the column {twice!r:.80} twice")

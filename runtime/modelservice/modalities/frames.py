@@ -16,6 +16,10 @@ from modelservice.modalities.errors import InputError
 
 _NO_COLUMNS: Final = (str, bytes, Mapping, set, frozenset)
 """What can be iterated all the same; a set has no order in which its values could be rows."""
+_TIMES: Final = "mM"
+"""Kinds of numpy's durations and moments, of which Python objects would be integers where they count nanoseconds."""
+_MISSING: Final = {"f": np.nan, **dict.fromkeys(_TIMES, "NaT")}
+"""What is no value, in arrays of a kind that has such."""
 
 
 def columns_of(frame: Any) -> dict[str, Any] | None:
@@ -41,14 +45,14 @@ def columns_of(frame: Any) -> dict[str, Any] | None:
 
 
 def unmasked(array: NDArray[Any]) -> NDArray[Any]:
-    """An array in which what a mask hides is missing: NaN, or None among objects where no NaN can be."""
+    """An array in which what a mask hides is missing: NaN or NaT, or None among objects where neither can be."""
     if not isinstance(array, np.ma.MaskedArray):
         return array
     if not np.ma.is_masked(array):
         return array.data
-    floats = array.dtype.kind == "f"
-    values: NDArray[Any] = array.data.astype(array.dtype if floats else object)
-    values[np.ma.getmaskarray(array)] = np.nan if floats else None
+    kind = array.dtype.kind
+    values: NDArray[Any] = array.data.astype(array.dtype if kind in _MISSING else object)
+    values[np.ma.getmaskarray(array)] = _MISSING.get(kind)
     return values
 
 
@@ -66,9 +70,8 @@ def _plain(values: Any) -> Any:
     if hasattr(values, "to_pylist"):  # a column of an arrow table; to_numpy would make floats of integers with gaps
         return values.to_numpy() if values.null_count == 0 and _is_numeric(values) else values.to_pylist()
     if isinstance(values, np.ndarray):
-        if values.dtype.kind != "M":
-            return unmasked(values)
-        return [None if value is np.ma.masked else value for value in values]
+        array = unmasked(values)
+        return list(array) if array.dtype.kind in _TIMES else array
     if hasattr(values, "to_numpy"):
         return _without_pandas_na(values)
     return values if isinstance(values, list | tuple) else list(values)
@@ -85,7 +88,7 @@ def _without_pandas_na(series: Any) -> Any:
         array = np.asarray(series, dtype=object)  # whole numbers with gaps, which float64 would round
     if array.dtype.kind in "fiub":
         return array
-    if array.dtype.kind == "M":  # tolist() would make nanoseconds of them
+    if array.dtype.kind in _TIMES:
         return list(array)
     missing = np.asarray(series.isna(), dtype=bool)
     return [None if absent else value for value, absent in zip(array.tolist(), missing, strict=True)]

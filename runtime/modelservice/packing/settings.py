@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import Field, FiniteFloat, StringConstraints, ValidationError, model_validator
 
 from modelservice.contract.base import ColumnName, Contract, ServiceName, near_names, problems
@@ -88,12 +87,13 @@ def read_settings(path: Path | None, given: dict[str, Any]) -> PackSettings:
         try:
             with path.open("rb") as file:
                 content = file.read(_MAX_BYTES + 1)
-            if len(content) > _MAX_BYTES:
-                raise PackError(f"{path} has more than {_MAX_BYTES} bytes: name the file of the settings")
-            documents = load_documents(content.decode())
         except OSError as error:
             raise PackError(f"{path} cannot be read: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        if len(content) > _MAX_BYTES:
+            raise PackError(f"{path} has more than {_MAX_BYTES} bytes: name the file of the settings")
+        try:
+            documents = load_documents(content.decode())
+        except Exception as error:  # such as a date that is none, see ``load_documents``
             raise PackError(f"{path} is no YAML: {short(error)}") from None
         if len(documents) != 1 or not isinstance(documents[0], dict):
             raise PackError(f"{path} holds no object, or several: write such as 'labels: [cat, dog]'")

@@ -40,10 +40,12 @@ class Models(NamedTuple):
     [
         ("rows.csv", "a,b\n1,2,3\n", "the row that ends in line 2 has more cells than the header"),
         ("rows.csv", "a,b\n1\n", "the row that ends in line 2 has fewer cells than the header"),
+        ("rows.csv", 'a,b\n1,"2\n3,4\n', "unexpected end of data"),
         ("rows.csv", "a,a\n1,2\n", "its header has the column 'a' twice"),
         ("rows.csv", f"a,b\n1,{'2' * 140_000}\n", "field larger than field limit"),
         ("rows.csv", b"a,b\n1,\xff\n", "codec can't decode byte 0xff"),
         ("rows.json", "[[1,", "is not JSON: "),
+        ("rows.json", b'[["\xff"]]', "is not JSON: "),
         ("rows.json", '{"rows": []}', "must hold a list of rows"),
     ],
 )

@@ -456,9 +456,10 @@ def test_settings_of_a_file_and_of_options(tmp_path: Path) -> None:
     path.write_text("- a")
     with pytest.raises(PackError, match="holds no object"):
         read_settings(path, {})
-    path.write_text("a: [")
-    with pytest.raises(PackError, match="is no YAML"):
-        read_settings(path, {})
+    for no_yaml in ("a: [", "a: 2026-13-45", "a: !!bool x", "[" * 2_000):
+        path.write_text(no_yaml)
+        with pytest.raises(PackError, match="is no YAML"):
+            read_settings(path, {})
     path.write_text("labels: [a, b]\nlabels: [c, d]\n")
     with pytest.raises(PackError, match=r"pack\.yaml is no YAML: the key 'labels' is there twice: leave one"):
         read_settings(path, {})

@@ -23,7 +23,8 @@ async def test_each_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
         waited.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    rests = Rests(turn=3600, most=7200)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 10.0)
+    rests = Rests(turn=0.25, most=0.5)
     for _ in range(3):
         await rests.rest()
-    assert waited == pytest.approx([3600, 7200, 7200], rel=0.01)
+    assert waited == [0.25, 0.5, 0.5]

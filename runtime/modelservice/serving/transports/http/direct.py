@@ -18,7 +18,7 @@ from modelservice.serving.rests import Rests
 from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import to_answer
 from modelservice.serving.transports.http.known import KnownHead
-from modelservice.serving.transports.http.pace import MAX_CONNECTIONS, REST_SECONDS
+from modelservice.serving.transports.http.pace import MAX_CONNECTIONS, TURN_SECONDS
 
 MAX_READ: Final = 2 * 2**20
 """Bytes of a body that is read here: what a head asks its encoder, and a picture. More is worth what FastAPI costs."""
@@ -38,7 +38,7 @@ class Direct:
 
     def __init__(self, models: Models, operations: Mapping[str, Asked]) -> None:
         self.asked = 0
-        self.rests = Rests(turn=REST_SECONDS, most=MAX_CONNECTIONS * REST_SECONDS)
+        self.rests = Rests(turn=TURN_SECONDS, most=MAX_CONNECTIONS * TURN_SECONDS)
         self.models = models
         self._clock = models.common.clock
         self._operations = {path.encode(): one for path, one in operations.items() if not one[1].costly}

@@ -15,7 +15,7 @@ READING_SECONDS: Final = 20.0
 MAX_CONNECTIONS: Final = 800
 """Of one port; with what else is open this stays under 1,024 files, the usual limit of a process."""
 
-REST_SECONDS: Final = 0.0005
+TURN_SECONDS: Final = 0.0005
 """Between two connections that are read again after a 429, see ``rests``: so no more than 2,000 a second are given on
 connections that stay. A client that waits as long as ``Retry-After`` says does not notice."""
 

@@ -202,7 +202,10 @@ def test_what_is_no_row_is_named_with_its_place(way: str, rows: Any, place: Any,
     assert error.message.startswith(text)
 
 
-@pytest.mark.parametrize("moment", [pd.Timestamp("2024-01-31"), pd.Timedelta("1h")])
+@pytest.mark.parametrize(
+    "moment",
+    [pd.Timestamp("2024-01-31"), pd.Timedelta("1h"), pd.Timestamp("2024-01-31").as_unit("ns"), pd.Timedelta(1, "ns")],
+)
 def test_a_time_is_no_number_though_numpy_makes_one_of_it(moment: Any) -> None:
     """A request cannot hold one but as a text, which is refused in the same words."""
     with pytest.raises(InputError, match="is not a number") as caught:
@@ -210,6 +213,10 @@ def test_a_time_is_no_number_though_numpy_makes_one_of_it(moment: Any) -> None:
     assert (caught.value.row, caught.value.column) == (0, "size")
     with pytest.raises(InputError, match="is not a number"):
         NUMERIC.encode([[1, moment.to_numpy()]])
+    masked = np.ma.masked_array([[moment.to_numpy()] * 2] * 2, mask=[[False, False], [True, True]])
+    for frame in (masked, {"age": [1, 2], "size": masked[:, 1]}):
+        with pytest.raises(InputError, match="is not a number"):
+            NUMERIC.encode(NUMERIC.from_frame(frame))
 
 
 def test_a_text_tensor_that_is_no_text_is_named() -> None:

@@ -223,7 +223,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_who_was_turned_away_is_read_again_after_a_rest(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "TURN_SECONDS", 3600)
     async with kept(guarded()) as (port, made):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request() + WAYS[way])
@@ -243,7 +243,7 @@ async def test_who_was_turned_away_is_read_again_after_a_rest(way: str, monkeypa
 
 
 async def test_what_came_with_what_was_turned_away_is_answered_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(direct, "REST_SECONDS", 1e-3)
+    monkeypatch.setattr(direct, "TURN_SECONDS", 1e-3)
     often, asked = WAYS["from the connection"], WAYS["by the application"]
     large = [request(LARGE), CHUNKED + CHUNKS[:-5] + b"%x\r\n%b\r\n0\r\n\r\n" % (2 * PIECE, b" " * 2 * PIECE)]
     several = [often, request(), asked, request(), often, often, asked, *large, often, large[1], often, *large, LAST]
@@ -256,7 +256,7 @@ async def test_what_came_with_what_was_turned_away_is_answered_in_order(monkeypa
 
 
 async def test_what_is_turned_away_unasked_for_rests_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "TURN_SECONDS", 3600)
     core, often = guarded(), WAYS["from the connection"]
     async with kept(core) as (port, made):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -273,7 +273,7 @@ async def test_what_is_turned_away_unasked_for_rests_too(monkeypatch: pytest.Mon
 
 
 async def test_who_rests_gives_way_where_none_waits_for_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "TURN_SECONDS", 3600)
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
     async with kept(guarded()) as (port, made):
         rests = await asyncio.open_connection("127.0.0.1", port)
@@ -294,7 +294,7 @@ async def test_who_rests_gives_way_where_none_waits_for_its_client(monkeypatch: 
 
 
 async def test_who_leaves_while_it_rests_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(direct, "REST_SECONDS", 3600)
+    monkeypatch.setattr(direct, "TURN_SECONDS", 3600)
     async with kept(guarded()) as (port, made):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request(GOOD, OFTEN))
