@@ -20,6 +20,7 @@ from pathlib import Path
 from tests.bench.record import Figure, at_least, at_most, figure, record
 from tests.bench.serving_access import issue
 from tests.bench.serving_load import Load, Request, Target, answer_bytes, image_requests, put_load, table_requests
+from tests.bench.serving_parts import part_figures
 from tests.bench.serving_processes import (
     EngineAlone,
     bare_server,
@@ -77,6 +78,7 @@ def main() -> int:
         write_mlp(folder / "iris")
         write_cnn(folder / "digits")
         start, idle = measure_starts(folder / "iris")
+        parts = part_figures(folder / "iris", table_requests("iris")[0], issue(folder / "parts"))
         targets = start_targets(folder, running)
         engine = running.enter_context(engine_alone(folder / "digits"))
         loads, alone = measure(targets, engine, folder, rounds=arguments.rounds, seconds=arguments.seconds)
@@ -88,6 +90,7 @@ def main() -> int:
         at_most("start: process to ready", start, "s", START_SECONDS),
         at_most("resident memory, idle", idle, "MiB", RESIDENT_MEBIBYTES),
         figure("resident memory, after the load", busy, "MiB"),
+        *parts,
     ]
     caption = (
         f"one process, one engine thread, {os.cpu_count()} CPUs shared with wrk and h2load, "
