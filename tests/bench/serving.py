@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.bench.record import Figure, at_least, at_most, figure, record
 from tests.bench.serving_access import issue
 from tests.bench.serving_load import Load, Request, Target, answer_bytes, image_requests, put_load, table_requests
-from tests.bench.serving_parts import part_figures
+from tests.bench.serving_parts import STARTS, part_figures
 from tests.bench.serving_processes import (
     EngineAlone,
     bare_server,
@@ -57,7 +57,6 @@ TAIL_RATIO = 3.0
 """Largest ratio of the 99th percentile to the median, of the CNN."""
 START_SECONDS = 1.0
 RESIDENT_MEBIBYTES = 120.0
-STARTS = 5
 ECHO_OF_CALLS = 120
 """Bytes of the gRPC echo's answer: about those of ours."""
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.bench.record import Figure, figure
+from tests.bench.record import ROOT, Figure, figure
 from tests.bench.serving_access import Guarded
 from tests.bench.serving_load import Request, answer_bytes
 from tests.bench.serving_processes import cpu_seconds, free_port, model_server, resident_mebibytes
@@ -20,14 +20,12 @@ Start = Callable[..., AbstractContextManager[tuple[int, float]]]
 """Starts a server on a ``port``."""
 
 _STORAGE: Final = """
-import time
+import os, time
 import modelservice.serving.main
-def resident():
-    with open("/proc/self/status") as status:
-        return int(status.read().split("VmRSS:")[1].split()[0]) / 1024
-before, began = resident(), time.process_time()
+from tests.bench.serving_processes import resident_mebibytes
+before, began = resident_mebibytes(os.getpid()), time.process_time()
 import obstore.store
-print(time.process_time() - began, resident() - before)
+print(time.process_time() - began, resident_mebibytes(os.getpid()) - before)
 """
 
 
@@ -77,6 +75,6 @@ def _measured(start: Start, request: Request) -> tuple[float, float]:
 def _imported(code: str) -> tuple[float, float]:
     """Medians of two numbers that a program prints."""
     command = [sys.executable, "-c", code]
-    runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(STARTS)]
+    runs = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout for _ in range(STARTS)]
     seconds, memory = zip(*(map(float, run.split()) for run in runs), strict=True)
     return statistics.median(seconds), statistics.median(memory)

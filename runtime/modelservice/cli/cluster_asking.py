@@ -1,6 +1,7 @@
 """Commands of ``kubectl modelservice`` that ask a cluster and its pods, and change nothing."""
 
 import argparse
+import csv
 import json
 import sys
 from collections.abc import Iterator
@@ -144,11 +145,9 @@ def _rows(place: str) -> tuple[list[Any], dict[str, Any]]:
     Raises:
         ValueError: it holds no rows.
     """
-    import csv  # noqa: PLC0415
-
     if Path(place).suffix.lower() == ".csv":
         try:
-            return list(read_csv_rows(Path(place))), {"unknown_columns": "Ignore"}
+            return read_csv_rows(Path(place)), {"unknown_columns": "Ignore"}
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{place} cannot be read: {error}") from None
     try:

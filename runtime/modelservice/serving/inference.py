@@ -123,7 +123,6 @@ class Inference:
         Raises:
             RequestError: the request is refused.
         """
-        self.check_room()
         call = await self.parse_aside(parse, *request, held=held) if large else parse(*request)
         return await self.compute(call, large=large, patience=patience)
 
