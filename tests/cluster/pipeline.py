@@ -133,16 +133,30 @@ def show_when_ended(process: subprocess.Popen[bytes], output: IO[bytes]) -> int:
     return code
 
 
-def counts() -> dict[str, Counter[str]]:
-    """Return how many tests of each level passed, failed and were skipped, from pytest's own reports."""
+def tell_outcomes(results: Path) -> str:
+    """Print what failed, then how many tests of each level passed, failed and were skipped; return that of all.
+
+    Args:
+        results: where pytest's own reports are.
+    """
     levels: dict[str, Counter[str]] = {}
-    for report in sorted(RESULTS.glob("*.xml")):
+    for report in sorted(results.glob("*.xml")):
         for case in ET.parse(report).iter("testcase"):  # noqa: S314 - written by pytest a moment ago
-            level = case.get("classname", "").removeprefix("tests.").partition(".")[0]
-            kinds = {child.tag for child in case}
-            outcome = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
-            levels.setdefault(level, Counter())[outcome] += 1
-    return levels
+            module = case.get("classname", "").removeprefix("tests.")
+            told = {child.tag: child.get("message", "") for child in case}
+            failed = [told[tag] for tag in ("failure", "error") if tag in told]
+            outcome = "failed" if failed else "skipped" if "skipped" in told else "passed"
+            levels.setdefault(module.partition(".")[0], Counter())[outcome] += 1
+            if failed:  # told again at the end: its report is far above, and a log may be cut
+                why = failed[0].partition("\n")[0][:300]
+                console.print(f"  failed: {module}::{case.get('name')}: {why}", style="red", markup=False)
+    for level, counted in levels.items():
+        console.print(f"  {level:<10}" + _line(counted))
+    return _line(sum(levels.values(), Counter[str]()))
+
+
+def _line(counted: Counter[str]) -> str:
+    return ", ".join(f"{counted[outcome]} {outcome}" for outcome in OUTCOMES)
 
 
 def run_tests() -> int:
@@ -152,11 +166,7 @@ def run_tests() -> int:
         report.unlink()
     code = side_by_side(lambda: run(ON_CLUSTER), python("-m", "tests.cluster.pipeline", "check"))
     bytecode.keep(BIN.parent)
-    total: Counter[str] = Counter()
-    for level, counted in counts().items():
-        total += counted
-        console.print(f"  {level:<10}" + ", ".join(f"{counted[outcome]} {outcome}" for outcome in OUTCOMES))
-    summary = ", ".join(f"{total[outcome]} {outcome}" for outcome in OUTCOMES)
+    summary = tell_outcomes(RESULTS)
     verdict = "all stages passed" if code == 0 else "FAILED"
     console.print(f"{verdict}: {summary} in {time.monotonic() - started:.0f} s")
     return code
