@@ -59,7 +59,7 @@ def test_a_canary_takes_over_in_steps_and_a_bad_one_is_withdrawn(space: Space) -
         middle = space.wait("flowers", halfway, what="is at its second step, all pods ready")
         assert condition(middle, "Available")["message"] == "4 of 4 replicas answer requests"
         assert first.items() <= pods(space).items(), "what served is not touched"
-        eventually(lambda: answering(space) == {"1", "2"}, what="answers of both revisions", seconds=10)
+        eventually(lambda: answering(space) == {"1", "2"}, what="answers of both revisions", seconds=60)
         second = space.wait_ready("flowers")["status"]
         assert (second["revision"], second["replicas"]) == (2, 2)
         eventually(lambda: len(pods(space)) == 2, what="the end of the canary")
@@ -83,4 +83,4 @@ def withdraws_what_crashes(space: Space) -> None:
     assert (taken["status"]["revision"], condition(taken, "Available")["status"]) == (2, "True")
     assert deployments(space) == ["flowers"]
     assert not is_ready(space.service("flowers"))
-    eventually(lambda: space.warned("flowers", "RolledBack"), what="an event RolledBack", seconds=5)
+    eventually(lambda: space.warned("flowers", "RolledBack"), what="an event RolledBack", seconds=60)

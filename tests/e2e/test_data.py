@@ -60,7 +60,7 @@ def test_wrong_table_is_said_and_tried_only_once(space: Space, what: str) -> Non
     service = space.wait("flowers", says(reason, *words), what=f"says {reason}")
     assert condition(service, "Stalled")["status"] == "True"
     assert condition(service, "DataReady")["reason"] == reason
-    eventually(lambda: space.warned("flowers", reason), what=f"an event {reason}", seconds=5)
+    eventually(lambda: space.warned("flowers", reason), what=f"an event {reason}", seconds=60)
     job = eventually(lambda: failed_job(space), what="the Job's end")
     assert job["status"]["failed"] == 1
     assert len(space.pods("flowers", "train")) == 1

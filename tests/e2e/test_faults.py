@@ -28,7 +28,7 @@ def expect(
     space.wait("flowers", says(reason, *words), what=f"says {reason}", seconds=LIMIT_SECONDS + 20)
     seconds = (datetime.now(UTC) - cause).total_seconds()
     figures.append(at_most(f"{what}: from the cause to Ready's reason", seconds, "s", LIMIT_SECONDS))
-    eventually(lambda: space.warned("flowers", reason), what=f"an event {reason}", seconds=5)
+    eventually(lambda: space.warned("flowers", reason), what=f"an event {reason}", seconds=60)
 
 
 def first_seen(look: Callable[[], str | None], what: str, seconds: float = 300) -> datetime:

@@ -84,7 +84,7 @@ def takes_back_what_crashes(space: Space) -> None:
     assert (asked.failures, set(asked.answers)) == ([], {200})
     assert (taken["status"]["revision"], condition(taken, "Available")["status"]) == (2, "True")
     assert next(one["phase"] for one in taken["status"]["revisions"] if one["number"] == 3) == "Failed"
-    eventually(lambda: space.warned("flowers", "RolledBack"), what="an event RolledBack", seconds=5)
+    eventually(lambda: space.warned("flowers", "RolledBack"), what="an event RolledBack", seconds=60)
     space.patch("flowers", {"serving": enough})
     space.wait("flowers", serves(3), what="revision 3 serves with settings that work")
 
@@ -121,7 +121,7 @@ def leaves_what_is_retained_to_the_next_one(space: Space) -> str:
         names = {ref["kind"] for kind in KEPT for one in space.children(kind, "flowers") for ref in owners(one)}
         return names == {MODEL_SERVICE.kind, *(kind.kind for kind in KEPT)}
 
-    eventually(held, what="a claim and a record that own each other", seconds=15)
+    eventually(held, what="a claim and a record that own each other", seconds=60)
     space.kubectl("delete", "modelservice", "flowers", "--cascade=foreground")
     eventually(lambda: sorted(left(space)) == kept, what=f"nothing is left but {kept}", seconds=90)
     return str(status["digest"])

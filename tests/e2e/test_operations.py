@@ -301,7 +301,7 @@ def test_a_newer_runtime_and_a_rollback_restart_no_model_under_load_but_one_that
             follows.wait("new", misses_its_image, what="says that the image is missing", seconds=30)
             seconds = time.monotonic() - since
             figures.append(at_most("image cannot be pulled: from apply to Ready's reason", seconds, "s", 10))
-            eventually(lambda: any("Image" in one["reason"] for one in follows.events("new")), what="event", seconds=5)
+            eventually(lambda: any("Image" in one["reason"] for one in follows.events("new")), what="event", seconds=60)
             eventually(lambda: pull_secrets(follows) == {"newer"}, what="pods of the newer operator", seconds=60)
         finally:
             installation.roll_back()

@@ -54,7 +54,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def eventually(condition: Callable[[], object], *, seconds: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
     """Wait in real time, with a deadline, until the condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what it looks at announces nothing

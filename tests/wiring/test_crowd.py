@@ -38,7 +38,7 @@ async def test_three_hundred_that_are_made_and_deleted_at_once_leave_nothing(
         # Some have all their children by now, some a part of them, and of some nothing is there yet.
         await asyncio.to_thread(run, "delete", "--raw", MODEL_SERVICE.path(namespace))
         keys = [Key(namespace, one["metadata"]["name"]) for one in crowd]
-        await eventually(lambda: not any(context.cache.get(Ref(MODEL_SERVICE, *key)) for key in keys), seconds=30)
+        await eventually(lambda: not any(context.cache.get(Ref(MODEL_SERVICE, *key)) for key in keys), seconds=120)
         await pass_over_all(context, passes, keys)
         before = writes(context)
         await pass_over_all(context, passes, keys)

@@ -94,7 +94,7 @@ def healthy(port: int) -> bool:
         return False
 
 
-def wait_until(done: Callable[[], bool], process: subprocess.Popen[bytes], *, seconds: float = 30) -> None:
+def wait_until(done: Callable[[], bool], process: subprocess.Popen[bytes], *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert process.poll() is None, f"{process.args!r} ended too soon"

@@ -126,7 +126,7 @@ async def test_kopf_fills_the_cache_and_writes_nothing(context: Context, namespa
     recorder = Recorder()
     task = asyncio.create_task(operate(context, recorder))
     try:
-        await eventually(context.lifecycle.synced.is_set, seconds=30)
+        await eventually(context.lifecycle.synced.is_set, seconds=60)
         before = context.cache.get(Ref(CONFIG_MAP, namespace, "before"))
         assert before is not None
         assert "managedFields" not in before["metadata"]
@@ -166,7 +166,7 @@ async def test_a_kind_that_is_not_served_is_named_by_the_probe(namespace: str) -
         task = asyncio.create_task(operate(context, Recorder(), watches=watches))
         url = f"http://127.0.0.1:{context.settings.http_port}/readyz"
         try:
-            async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            async with asyncio.timeout(60), aiohttp.ClientSession() as session:
                 while "not serve routes.gateway.example.com/v1" not in await body_of(session, url):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             assert not context.lifecycle.synced.is_set()
@@ -293,7 +293,7 @@ async def test_of_many_candidates_exactly_one_leads(transport: Transport, namesp
     assert await leader.attempt(), "it renews"
     assert sum(await asyncio.gather(*(one.attempt() for one in candidates))) == 1
     await leader.release()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         others = [one for one in candidates if one is not leader]
         stop = asyncio.Event()
         waiting = [asyncio.create_task(one.acquire(stop)) for one in others]

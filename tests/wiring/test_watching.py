@@ -161,7 +161,7 @@ async def test_watches_outlive_the_apiserver_and_end_with_the_history_that_they_
 
         for number in range(50):
             make(cluster, config_map(f"later-{number}"))
-        await eventually(lambda: context.cache.get(Ref(CONFIG_MAP, NAMESPACE, "later-49")) is not None, seconds=30)
+        await eventually(lambda: context.cache.get(Ref(CONFIG_MAP, NAMESPACE, "later-49")) is not None, seconds=90)
 
         await asyncio.to_thread(cluster.stop)
         shutil.rmtree(cluster.folder / "etcd")

@@ -192,7 +192,7 @@ async def test_what_people_change_is_looked_at_in_no_time_and_what_controllers_c
         for version in range(1, 4):
             context.children.put(JOB, job_of_churn(version))
         assert len(context.queue) == 0
-        assert await asyncio.wait_for(context.queue.get(), 10) == Key("default", "churn")
+        assert await asyncio.wait_for(context.queue.get(), 60) == Key("default", "churn")
         context.queue.done(Key("default", "churn"))
         assert len(context.queue) == 0, "one pass for all of it"
         context.feed.put(

@@ -23,7 +23,7 @@ from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.tasks.base import Array
 
 NAME, SEES = "minilm", "vision"
-DEADLINE = 10
+DEADLINE = 60
 
 
 def bert(folder: Path, *, length: int = 8, **changes: Any) -> Predictor:

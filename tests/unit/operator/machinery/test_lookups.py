@@ -67,7 +67,7 @@ def running(test: Callable[[Desk, Lookups[Question, int]], Awaitable[None]], **o
         task = asyncio.create_task(lookups.run(stop))
         await test(desk, lookups)
         stop.set()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
         assert all(count == 0 for count in desk.open.values()), "what is under way ends with it"
 
     asyncio.run(scene())

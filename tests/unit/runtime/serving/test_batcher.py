@@ -23,7 +23,7 @@ from modelservice.tasks.base import Array
 
 INLINE = Costs(compute=((1, 0.001), (4, 0.001)), handover=1.0)
 THREADED = Costs(compute=((1, 1.0), (4, 1.0), (8, 1.0)), handover=0.001)
-DEADLINE = 10
+DEADLINE = 60
 
 
 class Function:

@@ -152,7 +152,7 @@ def test_a_transport_answers_by_another_model_once_there_is_one(monkeypatch: pyt
             return turn_and_tell
 
         async def serve(self) -> None:
-            await asyncio.wait_for(self._turned.wait(), 30)
+            await asyncio.wait_for(self._turned.wait(), 60)
             await super().serve()
 
     code = serve(
