@@ -63,7 +63,9 @@ DEMO = (Stage("demo", python("-m", "tests.demo")),)
 # These share nothing, so each CPU takes a part; a module stays whole, since its fixtures are made once.
 FAST = pytest("fast", "unit", "contract", options=("--numprocesses=auto", "--dist=loadfile"))
 CHECK = (*LINT, *VERIFY, FAST)
-ON_CLUSTER = (*CLUSTER, pytest("wiring", "wiring"), *IMAGES, pytest("e2e", "e2e"))
+# One process for what needs the cluster, and one for the rest: most of both is waiting.
+WIRING = pytest("wiring", "wiring", options=("--numprocesses=2", "--dist=loadgroup"))
+ON_CLUSTER = (*CLUSTER, WIRING, *IMAGES, pytest("e2e", "e2e"))
 PARTS = {"check": CHECK, "lint": LINT, "verify": (*VERIFY, *LINT)}
 
 
