@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -31,10 +32,11 @@ OUTCOMES = ("passed", "failed", "skipped")
 
 @dataclass(frozen=True)
 class Stage:
-    """One command of a pipeline."""
+    """One command of a pipeline, and perhaps another one that runs beside it."""
 
     title: str
     command: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
 
 def python(*arguments: str) -> tuple[str, ...]:
@@ -63,8 +65,9 @@ DEMO = (Stage("demo", python("-m", "tests.demo")),)
 # These share nothing, so each CPU takes a part; a module stays whole, since its fixtures are made once.
 FAST = pytest("fast", "unit", "contract", options=("--numprocesses=auto", "--dist=loadfile"))
 CHECK = (*LINT, *VERIFY, FAST)
-# One process for what needs the cluster, and one for the rest: most of both is waiting.
-WIRING = pytest("wiring", "wiring", options=("--numprocesses=2", "--dist=loadgroup"))
+# What needs the cluster has it for itself, one test after the other; what needs none runs beside that.
+PROCESSES = pytest("processes", "wiring", options=("-m", "not cluster"))
+WIRING = replace(pytest("wiring", "wiring", options=("-m", "cluster")), beside=PROCESSES.command)
 ON_CLUSTER = (*CLUSTER, WIRING, *IMAGES, pytest("e2e", "e2e"))
 PARTS = {"check": CHECK, "lint": LINT, "verify": (*VERIFY, *LINT)}
 
@@ -89,7 +92,8 @@ def run(stages: tuple[Stage, ...]) -> int:
         if not stage.command:
             console.print("  nothing there yet")
             continue
-        code = subprocess.run(stage.command, cwd=ROOT, env={**environment(), **SPARED}, check=False).returncode
+        carry_out = partial(call, stage.command)
+        code = side_by_side(carry_out, stage.beside) if stage.beside else carry_out()
         if code != 0:
             console.print(
                 f"{stage.title}: failed with {code} after {time.monotonic() - started:.0f} s", style="red", markup=False
@@ -98,18 +102,24 @@ def run(stages: tuple[Stage, ...]) -> int:
     return 0
 
 
-def side_by_side(first: Callable[[], int], command: Sequence[str]) -> int:
-    """Do the first while a command runs in the CPU time that it leaves; return the exit code of the one that failed.
+def call(command: Sequence[str]) -> int:
+    """Run a command of a stage; return its exit code."""
+    return subprocess.run(command, cwd=ROOT, env={**environment(), **SPARED}, check=False).returncode
 
-    What the command prints is shown when it has ended. Both come to their end, whatever becomes of the other: tests in
-    the cluster leave it as they found it.
+
+def side_by_side(first: Callable[[], int], command: Sequence[str], *, yields: bool = False) -> int:
+    """Do the first while a command runs; return the exit code of the one that failed.
+
+    With ``yields`` the command has the CPU time that the first leaves. What it prints is shown when it has ended. Both
+    come to their end, whatever becomes of the other: tests in the cluster leave it as they found it.
     """
     with tempfile.TemporaryFile() as kept, ThreadPoolExecutor(1) as pool:
         other = subprocess.Popen(
-            ("nice", *command), stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT,
-            start_new_session=True,
+            ("nice", *command) if yields else command, stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            cwd=ROOT, env={**environment(), **SPARED}, start_new_session=True,
         )  # fmt: skip
-        yield_cpus(other.pid)
+        if yields:
+            yield_cpus(other.pid)
         shown = pool.submit(show_when_ended, other, kept)
         try:
             code = first()
@@ -166,7 +176,7 @@ def run_tests() -> int:
     started = time.monotonic()
     for report in RESULTS.glob("*.xml"):
         report.unlink()
-    code = side_by_side(lambda: run(ON_CLUSTER), python("-m", "tests.cluster.pipeline", "check"))
+    code = side_by_side(lambda: run(ON_CLUSTER), python("-m", "tests.cluster.pipeline", "check"), yields=True)
     bytecode.keep(BIN.parent)
     summary = tell_outcomes(RESULTS)
     verdict = "all stages passed" if code == 0 else "FAILED"

@@ -4,9 +4,6 @@ Nor are they to wait for one that ended without giving its Lease back, as one th
 minute, as they should in a cluster that is used.
 
 What several modules only read is trained once.
-
-With ``--dist=loadgroup`` two processes share the tests: what needs the cluster is one group, since each of these tests
-has it for itself, and each other module is one.
 """
 
 import json
@@ -28,12 +25,6 @@ from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.crd.crd import NAME
 
 _SELECTOR = f"app.kubernetes.io/name={CHART.name}"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        on_cluster = item.get_closest_marker("cluster") is not None
-        item.add_marker(pytest.mark.xdist_group("cluster" if on_cluster else item.path.stem))
 
 
 def _ask(*args: str) -> dict[str, Any]:
