@@ -33,8 +33,11 @@ class Cache:
         key = Key(metadata["namespace"], metadata["name"])
         if not self._is_news(kind, key, metadata):
             return False
-        kept: Object = self._interner.intern(self._watches[kind].transform(obj))
-        if (known := self._objects[kind].get(key)) is not None:
+        told, known = self._watches[kind].transform(obj), self._objects[kind].get(key)
+        if known is None:
+            kept: Object = self._interner.intern(told)
+        else:
+            kept = self._interner.renew(told, known)
             self._unlink(kind, key, known)
         self._objects[kind][key] = kept
         if (owner := self._owner(kind, kept)) is not None:

@@ -5,7 +5,10 @@ Names, labels, UIDs, owners and images come again and again: in an object, among
 
 import sys
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
+
+from modelservice_operator.machinery.codec import dump_json
 
 _SHORT = 128
 """Characters of a text that may come again."""
@@ -15,6 +18,8 @@ _REMEMBERED = 4096
 
 _PLAIN = frozenset({bool, type(None)})
 """Types of the values besides texts in a map that is shared; numbers are left out, since 1 is equal to true."""
+
+_PARTS = frozenset({dict, list})
 
 
 class Interner:
@@ -31,6 +36,25 @@ class Interner:
         if kind is list:
             return [self.intern(item) for item in value]
         return sys.intern(value) if kind is str and len(value) <= _SHORT else value
+
+    def renew(self, value: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+        """An equal object that has what is the same in an earlier version of it from there.
+
+        Args:
+            value: what was parsed or built; the fields of an object and those of its fields are looked at.
+            before: what ``intern`` or this gave for the earlier version.
+        """
+        return {sys.intern(name): self._renewed(item, before.get(name), deep=True) for name, item in value.items()}
+
+    def _renewed(self, value: Any, before: Any, *, deep: bool) -> Any:
+        kind = type(value)
+        if kind not in _PARTS or kind is not type(before):
+            return self.intern(value)
+        if value == before and dump_json(value) == dump_json(before):  # 1 is equal to true, but no text of it
+            return before
+        if deep and kind is dict:
+            return {sys.intern(name): self._renewed(item, before.get(name), deep=False) for name, item in value.items()}
+        return self.intern(value)
 
     def _map(self, value: dict[str, Any]) -> dict[str, Any]:
         kept, plain = {}, True
