@@ -16,7 +16,7 @@ from modelservice.serving.load import Load
 from modelservice.serving.model import Compute
 
 LARGE_BODY: Final = 64 * 1024
-"""Bytes from which a body is decoded and parsed in a thread."""
+"""Bytes from which a body is decoded and parsed in a thread, but for what is quick."""
 LARGE_ANSWER: Final = 16 * 1024
 """Numbers from which an answer is rendered in a thread: a small body can carry 10,000 short rows."""
 LARGE_AT_ONCE: Final = 2
@@ -145,6 +145,10 @@ class Inference:
         if large or results.size > LARGE_ANSWER:
             return await asyncio.to_thread(call.render, results)
         return call.render(results)
+
+    def parse_here(self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held) -> Call[Rendered]:
+        """Parse at once what is large, and quick nevertheless; arguments as of ``parse_aside``."""
+        return self._parsed(parse, request, held, self._clock())
 
     def parse_aside(
         self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held

@@ -36,7 +36,8 @@ class Operation(NamedTuple):
 
     ``template`` is the path by which metrics know it. ``parse`` takes the decoded body and its
     Inference-Header-Content-Length. Without documentation the path is another name of a documented one. One that is
-    ``costly`` makes much of a small body: it is parsed and rendered in a thread, as large ones are.
+    ``costly`` makes much of a small body: it is parsed and rendered in a thread, as large ones are. ``quick`` takes the
+    same as ``parse``, and tells of a large body whether it is parsed in next to no time nevertheless.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Operation(NamedTuple):
     parse: Callable[[bytes, bytes | None], Call[Answer]]
     documentation: Documentation | None = None
     costly: bool = False
+    quick: Callable[[bytes, bytes | None], bool] = lambda _body, _header_length: False
 
 
 class Spoken(NamedTuple):

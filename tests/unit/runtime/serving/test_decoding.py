@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.unit.runtime.serving.fakes import SIDE, client_of, core_of, image_model
+from tests.unit.runtime.serving.fakes import SIDE, client_of, core_of, image_model, numeric_model
 from tests.unit.runtime.serving.talking import DEADLINE, connected
 
 from modelservice.contract.serving import Batching
@@ -298,8 +298,9 @@ async def test_waiting_for_a_thread_is_part_of_the_time_that_a_request_has(decod
     assert decoded == []
 
 
-@pytest.mark.parametrize("size", [1, LARGE_BODY + 1], ids=["small", "large"])
-async def test_a_body_goes_to_a_thread_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What was given to threads that parse and decode."""
     begun: list[object] = []
     start = Parsing.start
 
@@ -308,6 +309,11 @@ async def test_a_body_goes_to_a_thread_once(size: int, monkeypatch: pytest.Monke
         return start(self, work, *arguments)
 
     monkeypatch.setattr(Parsing, "start", counting)
+    return begun
+
+
+@pytest.mark.parametrize("size", [1, LARGE_BODY + 1], ids=["small", "large"])
+async def test_a_body_goes_to_a_thread_once(size: int, begun: list[object]) -> None:
     core = core_of(image_model())
     body = json.dumps({"instances": [{"b64": TEXT}]}).encode().ljust(size)
     async with connected(build_front(Models([core]))) as client:
@@ -317,6 +323,61 @@ async def test_a_body_goes_to_a_thread_once(size: int, monkeypatch: pytest.Monke
             assert answer.status_code == 200
             assert len(begun) == 1
     assert core.common.budget.free == core.common.budget.limit
+
+
+MANY = LARGE_BODY // ROW_BYTES + 1
+
+
+def tensors(kind: str, shape: list[int], content: bytes, more: str = "") -> tuple[bytes, bytes]:
+    """The head and the whole of a body with one tensor in binary form."""
+    parameters = f'{{"binary_data_size": {len(content)}}}'
+    tensor = f'{{"name": "x", "datatype": "{kind}", "shape": {shape}, "parameters": {parameters}}}'
+    head = f'{{"inputs": [{tensor}]{more}}}'.encode()
+    return head, head + content
+
+
+async def test_pixels_go_to_no_thread(begun: list[object]) -> None:
+    core = core_of(image_model())
+    head, body = tensors("UINT8", [MANY, SIDE, SIDE], GREY.tobytes() * MANY)
+    length = {"Inference-Header-Content-Length": str(len(head))}
+    async with connected(build_front(Models([core]))) as client:
+        answer = await client.post(INFER, content=body, headers=length)
+        assert answer.status_code == 200
+        assert begun == []
+        again = await client.post(INFER + "?by=fastapi", content=body, headers=length)
+        assert len(begun) == 1
+        assert answer.json() == again.json()
+        refused = await client.post(INFER, content=body[:-1], headers=length)
+        assert refused.status_code == 400
+        assert len(begun) == 1
+    assert core.common.budget.free == core.common.budget.limit
+
+
+_PIXELS = GREY.tobytes() * MANY
+SLOW = {
+    "long JSON": tensors("UINT8", [MANY, SIDE, SIDE], _PIXELS, " " * 4096),
+    "texts": tensors("BYTES", [LARGE_BODY // 4], b"\0\0\0\0" * (LARGE_BODY // 4)),
+    "escaped": tensors("\\u0042YTES", [LARGE_BODY // 4], b"\0\0\0\0" * (LARGE_BODY // 4)),
+    "very large": tensors("UINT8", [2**20 // ROW_BYTES + 256, SIDE, SIDE], b"1" * (2**20 + 256 * ROW_BYTES)),
+}
+
+
+@pytest.mark.parametrize("what", SLOW)
+async def test_what_only_begins_as_pixels_do_goes_to_a_thread(what: str, begun: list[object]) -> None:
+    head, body = SLOW[what]
+    async with connected(build_front(Models([core_of(image_model())]))) as client:
+        await client.post(INFER, content=body, headers={"Inference-Header-Content-Length": str(len(head))})
+    assert len(begun) == 1
+
+
+@pytest.mark.parametrize("path", [PREDICT, INFER])
+async def test_a_length_of_json_alone_makes_no_body_quick(path: str, begun: list[object]) -> None:
+    """Of a protocol that knows no tensors in binary form, and of a model whose rows are many in such a body."""
+    core = core_of(image_model() if path == PREDICT else numeric_model())
+    async with connected(build_front(Models([core]))) as client:
+        body = b"{}".ljust(LARGE_BODY + 1)
+        await client.post(path, content=body, headers={"Inference-Header-Content-Length": "2"})
+    assert len(begun) == 1
 
 
 def test_what_is_made_for_who_left_is_not_held() -> None:

@@ -46,7 +46,8 @@ class OpenInference:
         """Routes below ``/v2``."""
         model, name, version, _ = spoken
         tensors = TensorModel(*spoken)
-        parse = RestCodec(tensors).parse
+        codec = RestCodec(tensors)
+        parse, quick = codec.parse, codec.is_quick
         documentation = Documentation(
             summary="Infer, by the Open Inference Protocol v2",
             request=infer_request(model),
@@ -55,8 +56,8 @@ class OpenInference:
         )
         versioned = f"/v2/models/{name}/versions/{version}"
         operations = (
-            Operation(f"/v2/models/{name}/infer", "/v2/models/{name}/infer", parse, documentation),
-            Operation(f"{versioned}/infer", "/v2/models/{name}/versions/{version}/infer", parse),
+            Operation(f"/v2/models/{name}/infer", "/v2/models/{name}/infer", parse, documentation, quick=quick),
+            Operation(f"{versioned}/infer", "/v2/models/{name}/versions/{version}/infer", parse, quick=quick),
         )
         index = Query("/v2/repository/index", "The models that this server has", _index)
         pages = (*_pages(tensors, versioned), _report(model, f"{versioned}/report"))

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any, Final
 
 from modelservice.modalities.base import STRICT, Tolerance
+from modelservice.modalities.compressed import decoding
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor, TensorError, to_binary
 from modelservice.serving.asked import read_asked, tell
@@ -31,6 +32,7 @@ class TensorModel:
         self.outputs = tuple(output.name for output in model.signature.outputs)
         self.described = {output.name: output for output in model.signature.outputs}
         self.tolerance = tolerance
+        self.takes_pictures = decoding(model.encoder) is not None
         self._model = model
         self._named = outputs_of(model)
 

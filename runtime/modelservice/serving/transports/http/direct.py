@@ -105,7 +105,7 @@ def header_lines(headers: Headers) -> bytes:
 class Exchange:
     """One request and its answer, in the place of uvicorn's ``RequestResponseCycle``, of which it has what is used.
 
-    To a batcher it is the asker. A large body counts for the budget of all, and is parsed in a thread.
+    To a batcher it is the asker. A large body counts for the budget of all; what takes long is parsed in a thread.
 
     Attributes:
         missing: bytes of the body that did not come yet.
@@ -174,6 +174,8 @@ class Exchange:
         try:
             if self._held is None:
                 self._submit(parse(body, head), alone=alone)
+            elif self.operation.quick(body, head):
+                self._submit(self.core.inference.parse_here(parse, body, head, held=self._held), alone=alone)
             else:
                 self._parsing = self.core.inference.parse_aside(parse, body, head, held=self._held)
                 self._parsing.add_done_callback(self._parsed)
