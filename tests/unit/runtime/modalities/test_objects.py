@@ -198,6 +198,7 @@ def test_a_store_is_waited_for_as_long_as_is_said(s3: ObjectServer, monkeypatch:
 def test_time_decides_and_no_number_of_tries(s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand pass while a store is away for a moment."""
     monkeypatch.setattr(objects_module, "FIRST_WAIT_SECONDS", 0.001)
+    s3.objects["tables/2026/train.csv"] = TABLE
     s3.refusals = [(503, "SlowDown")] * 8
     assert open_objects(URI).read("2026/train.csv", limit=LIMIT) == TABLE
     assert len(s3.asked) > 8
