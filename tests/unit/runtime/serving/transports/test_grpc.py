@@ -562,7 +562,7 @@ async def test_streams_have_an_end_and_make_room_when_they_have_theirs() -> None
 
 async def test_streams_that_are_idle_make_room() -> None:
     async with (
-        served(core_of(numeric_model()), idle_seconds=0.2) as address,
+        served(core_of(numeric_model()), idle_seconds=1.0) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
         streams = [channel.stream_stream(STREAM)() for _ in range(MAX_STREAMS)]
@@ -613,7 +613,7 @@ async def test_a_message_is_timed_by_itself_and_the_end_of_a_stream_by_nothing()
     now = 0.0
     core = core_of(numeric_model(), clock=lambda: now)
     async with (
-        served(core, idle_seconds=0.2) as address,
+        served(core, idle_seconds=1.0) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
         stream = channel.stream_stream(STREAM)()
@@ -693,7 +693,7 @@ async def test_health_of_an_unknown_service_is_said_so() -> None:
 @pytest.mark.parametrize("message", [b"\xff\xff", None])
 async def test_a_watch_without_a_question_is_told_so(message: bytes | None) -> None:
     async with (
-        served(core_of(numeric_model()), read_seconds=0.1) as address,
+        served(core_of(numeric_model()), read_seconds=1.0) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
         watch = channel.stream_stream("/grpc.health.v1.Health/Watch")()
@@ -755,7 +755,7 @@ async def test_large_messages_share_a_budget() -> None:
 @pytest.mark.parametrize("method", [INFER, HEALTH])
 async def test_a_call_without_its_message_is_told_so_in_time(method: str) -> None:
     core = core_of(numeric_model())
-    async with served(core, read_seconds=0.1) as address, grpc.aio.insecure_channel(address) as channel:
+    async with served(core, read_seconds=1.0) as address, grpc.aio.insecure_channel(address) as channel:
         stalled = [channel.stream_unary(method)() for _ in range(PUBLIC_AT_ONCE + 1)]
         codes = await asyncio.gather(*(code_of(call) for call in stalled))
         assert set(codes) == {"DEADLINE_EXCEEDED"}
