@@ -147,8 +147,12 @@ class Inference:
         return call.render(results)
 
     def parse_here(self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held) -> Call[Rendered]:
-        """Parse at once what is large, and quick nevertheless; arguments as of ``parse_aside``."""
-        return self._parsed(parse, request, held, self._clock())
+        """Parse at once what is large, and quick nevertheless; arguments, and what it raises, as of ``parse_aside``.
+
+        Nothing is decoded here, whatever was said to be quick: ``ask`` has it done in a thread.
+        """
+        self.check_room()
+        return Inference._parsed(self, parse, request, held, self._clock())
 
     def parse_aside(
         self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held

@@ -40,7 +40,7 @@ def parse_json(body: bytes | memoryview) -> Any:
         if b"NaN" not in data and b"Infinity" not in data:
             raise _not_json(error, data) from None
     try:
-        return json.loads(data)
+        return json.loads(data.decode())  # of bytes it would find UTF-16 by itself, which nobody else here reads
     except (ValueError, RecursionError) as error:
         raise _not_json(error, data) from None
 

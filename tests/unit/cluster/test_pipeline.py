@@ -7,21 +7,23 @@ import pytest
 from tests.cluster.pipeline import side_by_side, tell_outcomes
 
 
+@pytest.mark.parametrize("yields", [False, True])
 @pytest.mark.parametrize(("first", "second", "code"), [(0, 0, 0), (2, 0, 2), (0, 3, 3), (2, 3, 2)])
 def test_what_runs_beside_is_shown_and_its_failure_counts(
-    first: int, second: int, code: int, capsys: pytest.CaptureFixture[str]
+    first: int, second: int, code: int, yields: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = f"import sys; print('printed meanwhile'); sys.exit({second})"
-    assert side_by_side(lambda: first, [sys.executable, "-S", "-c", script]) == code
+    assert side_by_side(lambda: first, [sys.executable, "-S", "-c", script], yields=yields) == code
     assert "printed meanwhile" in capsys.readouterr().err
 
 
-def test_an_interrupt_ends_both() -> None:
+@pytest.mark.parametrize("yields", [False, True])
+def test_an_interrupt_ends_both(yields: bool) -> None:
     def interrupted() -> int:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        side_by_side(interrupted, [sys.executable, "-S", "-c", "import signal; signal.pause()"])
+        side_by_side(interrupted, [sys.executable, "-S", "-c", "import signal; signal.pause()"], yields=yields)
 
 
 def test_what_failed_is_told_at_the_end_of_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

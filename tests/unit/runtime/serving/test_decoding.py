@@ -23,9 +23,10 @@ from modelservice.modalities.image.pictures import decode_picture
 from modelservice.serving import calls
 from modelservice.serving.budget import Budget
 from modelservice.serving.core import Core, Models
-from modelservice.serving.errors import ClientLeftError, TooLateError
+from modelservice.serving.errors import ClientLeftError, QueueFullError, TooLateError
 from modelservice.serving.inference import LARGE_AT_ONCE, LARGE_BODY, Parsing
 from modelservice.serving.protocols.open_inference.messages import MESSAGES as OPEN_INFERENCE
+from modelservice.serving.protocols.open_inference.rest import RestCodec
 from modelservice.serving.protocols.tensorflow.messages import DTYPES
 from modelservice.serving.protocols.tensorflow.messages import MESSAGES as TENSORFLOW
 from modelservice.serving.results import Results
@@ -358,6 +359,7 @@ SLOW = {
     "long JSON": tensors("UINT8", [MANY, SIDE, SIDE], _PIXELS, " " * 4096),
     "texts": tensors("BYTES", [LARGE_BODY // 4], b"\0\0\0\0" * (LARGE_BODY // 4)),
     "escaped": tensors("\\u0042YTES", [LARGE_BODY // 4], b"\0\0\0\0" * (LARGE_BODY // 4)),
+    "half floats": tensors("FP16", [MANY, SIDE, SIDE], _PIXELS * 2),
     "very large": tensors("UINT8", [2**20 // ROW_BYTES + 256, SIDE, SIDE], b"1" * (2**20 + 256 * ROW_BYTES)),
 }
 
@@ -368,6 +370,51 @@ async def test_what_only_begins_as_pixels_do_goes_to_a_thread(what: str, begun: 
     async with connected(build_front(Models([core_of(image_model())]))) as client:
         await client.post(INFER, content=body, headers={"Inference-Header-Content-Length": str(len(head))})
     assert len(begun) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+async def test_json_of_another_encoding_hides_no_picture(
+    encoding: str, begun: list[object], decoded: list[int]
+) -> None:
+    """The bytes of these ids hold a NaN, which only Python's parser reads; it would find the encoding by itself."""
+    content = (len(PICTURE).to_bytes(4, "little") + PICTURE) * MANY
+    given = {"name": "x", "datatype": "BYTES", "shape": [MANY], "parameters": {"binary_data_size": len(content)}}
+    name = {"utf-16-le": "\u614eN", "utf-16-be": "\u4e61\u4e00"}[encoding]
+    head = json.dumps({"id": name, "inputs": [given]}, ensure_ascii=False).encode(encoding)
+    async with connected(build_front(Models([core_of(image_model())]))) as client:
+        length = {"Inference-Header-Content-Length": str(len(head))}
+        for path in (INFER, INFER + "?by=fastapi"):
+            answer = await client.post(path, content=head + content, headers=length)
+            assert answer.status_code == 400
+    assert b"NaN" in head
+    assert decoded == []
+
+
+async def test_what_was_taken_for_quick_is_decoded_in_a_thread_all_the_same(
+    decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RestCodec, "is_quick", lambda *_: True)
+    content = (len(PICTURE).to_bytes(4, "little") + PICTURE) * MANY
+    head, body = tensors("BYTES", [MANY], content)
+    core = core_of(image_model())
+    async with connected(build_front(Models([core]))) as client:
+        answer = await client.post(INFER, content=body, headers={"Inference-Header-Content-Length": str(len(head))})
+    assert answer.status_code == 200
+    assert len(decoded) == MANY
+    assert threading.get_ident() not in decoded
+    assert core.common.budget.free == core.common.budget.limit
+
+
+async def test_pixels_are_not_parsed_where_the_queue_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It filled up between the head and the end of the body."""
+    core = core_of(image_model())
+
+    def full() -> None:
+        raise QueueFullError("the queue is full", retry_after=1.0)
+
+    monkeypatch.setattr(core.inference, "check_room", full)
+    with core.common.budget.hold() as held, pytest.raises(QueueFullError):
+        core.inference.parse_here(lambda _: pytest.fail("it was parsed"), b"pixels", held=held)
 
 
 @pytest.mark.parametrize("path", [PREDICT, INFER])

@@ -32,7 +32,7 @@ class TensorModel:
         self.outputs = tuple(output.name for output in model.signature.outputs)
         self.described = {output.name: output for output in model.signature.outputs}
         self.tolerance = tolerance
-        self.takes_pictures = decoding(model.encoder) is not None
+        self.reads_images = decoding(model.encoder) is not None
         self._model = model
         self._named = outputs_of(model)
 

@@ -175,7 +175,7 @@ class Exchange:
             if self._held is None:
                 self._submit(parse(body, head), alone=alone)
             elif self.operation.quick(body, head):
-                self._submit(self.core.inference.parse_here(parse, body, head, held=self._held), alone=alone)
+                self._submit(self.core.inference.parse_here(parse, body, head, held=self._held))
             else:
                 self._parsing = self.core.inference.parse_aside(parse, body, head, held=self._held)
                 self._parsing.add_done_callback(self._parsed)
