@@ -22,7 +22,7 @@ from modelservice_operator.exposition import Exposition
 from modelservice_operator.handlers.login import connect
 from modelservice_operator.handlers.run import run_kopf
 from modelservice_operator.http import serve_http
-from modelservice_operator.kinds import LEASE, MODEL_SERVICE
+from modelservice_operator.kinds import LEASE, MODEL_SERVICE, PERSISTENT_VOLUME_CLAIM, POD, REPLICA_SET
 from modelservice_operator.kube.client import KubeClient
 from modelservice_operator.kube.discovery import Discovery
 from modelservice_operator.kube.events import EventRecorder
@@ -60,9 +60,14 @@ BURST_SECONDS = 0.2
 """How soon a change of a child is looked at, and what we wrote ourselves once more: controllers write in bursts, and
 most of a burst is one pass. What people change is looked at in no time."""
 
+DETAIL_SECONDS = 1.5
+"""How soon a change of what another kind sums up is looked at: a Job tells of the end of its pods, and a Deployment of
+its pods and ReplicaSets, up to a second later, and what follows from both is one pass."""
+
+_PATIENCE = dict.fromkeys((POD, REPLICA_SET, PERSISTENT_VOLUME_CLAIM), DETAIL_SECONDS)
+
 SAID_SECONDS = 2.0
-"""How soon a ModelService is looked at again whose status we wrote: that hardly ever leads to anything, and mostly
-something else happened to it before, of which the pass is this one, too."""
+"""How soon a head is looked at that asks a ModelService whose status we wrote."""
 
 _NESTED = 12_000
 """The apiserver takes JSON that is nested 10,000 deep, in managedFields too, and Python parses 1,000 of it. C needs
@@ -223,9 +228,9 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
     """All parts with their connections, closed at the end."""
     clock, metrics, cache = SystemClock(), Metrics(), Cache(watches)
     queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
-    feed = Feed(cache=cache, on_change=queue.add)
-    children = Feed(cache=cache, on_change=lambda key: queue.add_after(key, BURST_SECONDS))
-    said = Feed(cache=cache, on_change=lambda key: queue.add_after(key, SAID_SECONDS))
+    feed = Feed(cache=cache, on_change=lambda _, key: queue.add(key))
+    children = Feed(cache=cache, on_change=lambda kind, key: queue.add_after(key, _PATIENCE.get(kind, BURST_SECONDS)))
+    said = Feed(cache=cache, on_change=lambda _, key: queue.add_after(key, SAID_SECONDS), others=True)
     async with (
         open_transport(connect=connect, metrics=metrics) as transport,
         open_transport(connect=connect, metrics=metrics, connections=0) as watching,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -60,8 +60,20 @@ _PATIENCE_SECONDS = 5.0
 _AT_LEAST_SECONDS = 1.0
 """How soon the next step of a canary is looked for at least."""
 
+WRITTEN_SECONDS = 0.2
+"""How soon it is said what was written, together with what the cluster made of it meanwhile: one decision for both."""
+
 _ROUNDS = 3
 """Decisions in one pass: what is adopted or taken away shows what else there is to do."""
+
+
+class _Carried(NamedTuple):
+    """The picture that is true now, what follows from it, and what came of the writes."""
+
+    observed: Observed
+    data: DataState
+    planned: Plan
+    outcome: Outcome
 
 
 class Reconciler:
@@ -94,12 +106,13 @@ class Reconciler:
         self._observer = Observer(kube=kube, cache=cache, settings=settings, impositions=impositions)
         names = Names(reads=kube, clock=clock)
         self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions, names=names)
-        feed = Feed(cache=cache, on_change=on_change)
+        feed = Feed(cache=cache, on_change=lambda _, key: on_change(key))
         self._speaker = Speaker(kube=kube, feed=feed, clock=clock, damper=damper)
         self._ender = Ender(kube=kube, cache=cache, settings=settings, clock=clock)
         self._specs = Specs()
         self._turns: Turns[Key] = Turns(limit=settings.follow_at_once, on_turn=on_change, clock=clock)
         self._failures: dict[Key, int] = {}
+        self._unsaid: set[Key] = set()
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what is to be done now.
@@ -132,7 +145,14 @@ class Reconciler:
         spec = settle(spec, encoder)
         if encoder is not None and encoder.problem is not None:
             data = replace(data, digest=None)  # no key is known, and everything is kept
-        observed, data, planned, outcome = await self._carry_out(key, service, spec, data)
+        carried = await self._carry_out(key, service, spec, data)
+        return WRITTEN_SECONDS if carried is None else await self._say(key, spec, carried, encoder)
+
+    async def _say(
+        self, key: Key, spec: ModelServiceSpec, carried: "_Carried", encoder: EncoderState | None
+    ) -> float | None:
+        """Say how it stands; answers with the seconds after which to look again, or None to wait for an event."""
+        observed, data, planned, outcome = carried
         if outcome.failure is not None:
             self._turns.leave(key)  # it asks again when it tries again, and keeps nobody waiting until then
         refused = outcome.failure.problem if outcome.failure else None
@@ -173,6 +193,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._failures.pop(key, None)
+        self._unsaid.discard(key)
         self._data.forget(key)
         self._diagnostician.forget(key)
         self._reader.forget(key)
@@ -195,13 +216,11 @@ class Reconciler:
         children = self._cache.children(key.namespace, asks.name)
         return gone(observed.served, {one["metadata"]["name"] for one in children.get(SERVICE, ())})
 
-    async def _carry_out(
-        self, key: Key, service: Object, spec: ModelServiceSpec, data: DataState
-    ) -> tuple[Observed, DataState, Plan, Outcome]:
+    async def _carry_out(self, key: Key, service: Object, spec: ModelServiceSpec, data: DataState) -> "_Carried | None":
         """Decide and write; again where a write brought to light what was not known before.
 
         Returns:
-            The picture that is true now, what follows from it, and what came of the writes.
+            None where all was written, and the pass before left nothing unsaid: what comes of it is looked at soon.
         """
         for _ in range(_ROUNDS):
             observed, problem = await self._observer.find(service, spec, data)
@@ -210,7 +229,8 @@ class Reconciler:
             readings = self._reader.read(key, spec, observed)
             planned = self._decide(key, spec, observed, known, readings)
             if not planned.changes and planned.replicas is None:
-                return observed, known, planned, Outcome()
+                self._unsaid.discard(key)
+                return _Carried(observed, known, planned, Outcome())
             outcome = await self._writer.carry_out(observed, planned.changes)
             if not outcome.changed:
                 break
@@ -219,10 +239,15 @@ class Reconciler:
             scaled = await self._writer.scale(observed, scale)
             failure, changed = outcome.failure or scaled.failure, outcome.changed or scaled.changed
             outcome = Outcome(failure=failure, changed=changed)
+        if outcome.failure is None and key not in self._unsaid:
+            self._unsaid.add(key)
+            self._failures.pop(key, None)
+            return None
+        self._unsaid.discard(key)
         observed = replace(
             self._observer.observe(self._newest(service)), unsure=observed.unsure, scalers=observed.scalers
         )
-        return observed, known, self._decide(key, spec, observed, known, readings), outcome
+        return _Carried(observed, known, self._decide(key, spec, observed, known, readings), outcome)
 
     def _decide(
         self, key: Key, spec: ModelServiceSpec, observed: Observed, data: DataState, readings: Readings

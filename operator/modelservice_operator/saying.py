@@ -27,6 +27,9 @@ _AT_ONCE, _CONFLICT_SECONDS = 0.0, 1.0
 _MOMENT_SECONDS = 1.0
 """How long a status waits that only tells how far it is: what a controller says next comes within, and is one write."""
 
+_AGAIN_SECONDS = 2.0
+"""When a status is looked at again of which something else was stored: by a webhook, say, or an older CRD."""
+
 _WORDS = 512
 
 _log = structlog.get_logger()
@@ -65,13 +68,13 @@ class Speaker:
         if (seconds := self._damper.wait(whose, content)) > 0:
             return seconds
         try:
-            await self._kube.apply_status(desired)
+            stored = await self._kube.apply_status(desired)
         except Conflict:
             return await self._read_again(ref)
         except Invalid as error:
             self._damper.count(whose, content)  # as often as another one, until the CRD takes it
             if await self._say_refused(observed, desired, error):
-                return None
+                return _AGAIN_SECONDS
             raise Transient(f"status of {ref}: {error}") from error
         self._damper.count(whose, content)
         was, ready = _ready(before), _ready(after)
@@ -80,7 +83,7 @@ class Speaker:
             await self._kube.record_event(
                 observed.service, reason=ready["reason"], message=ready["message"] or ready["reason"], warning=warning
             )
-        return None
+        return None if stored.get("status") == after else _AGAIN_SECONDS
 
     def forget(self, ref: Ref) -> None:
         """Nothing is to be said of this ModelService any more."""

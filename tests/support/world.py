@@ -40,7 +40,7 @@ from modelservice_operator.kinds import (
 )
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.objects import Key, Kind, Ref
-from modelservice_operator.reconciler import Reconciler
+from modelservice_operator.reconciler import WRITTEN_SECONDS, Reconciler
 from modelservice_operator.watches import WATCHES
 
 Object = dict[str, Any]
@@ -237,12 +237,22 @@ class World:
         """One pass while events are still on their way: on what the cache knows."""
         return asyncio.run(self._pass())
 
+    def look(self) -> float | None:
+        """Deliver all events, then one pass alone: what it writes is not said yet."""
+        self.sync()
+        return asyncio.run(self.reconciler.reconcile(self.key))
+
     async def _pass(self) -> float | None:
         """A pass; another one where something that is looked up beside the workers changed."""
-        again = await self.reconciler.reconcile(self.key)
+        again = await self._written_and_said()
         if any([await lookups.ask_due() for lookups in self.reconciler.lookups]):
-            again = await self.reconciler.reconcile(self.key)
+            again = await self._written_and_said()
         return again
+
+    async def _written_and_said(self) -> float | None:
+        """A pass, and the one in which it is said what the first one wrote, as soon as that is."""
+        again = await self.reconciler.reconcile(self.key)
+        return await self.reconciler.reconcile(self.key) if again == WRITTEN_SECONDS else again
 
     def settle(self) -> None:
         """Reconcile until nothing is written any more; what is held back for a moment is waited for."""

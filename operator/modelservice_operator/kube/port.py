@@ -45,6 +45,9 @@ class KubePort(Protocol):
     async def apply_status(self, obj: Object) -> Object:
         """Server-side apply to the status subresource of exactly the version in ``metadata.resourceVersion``.
 
+        Returns:
+            The object as it is stored.
+
         Raises:
             Conflict: The object was changed or deleted meanwhile.
             Invalid: The apiserver refuses the status.

@@ -21,7 +21,13 @@ def parse_json(payload: bytes) -> Any:
 
 def dump_json(value: Any) -> bytes:
     """JSON of what was parsed or built; half a surrogate pair is escaped, and nesting is as deep as Python's own."""
+    written = dump_plainly(value)
+    return json.dumps(value, separators=(",", ":")).encode() if written is None else written
+
+
+def dump_plainly(value: Any) -> bytes | None:
+    """JSON of what most objects are made of; None of what is nested deeply, or has texts that are no Unicode."""
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+        return None

@@ -5,6 +5,7 @@ from typing import Any
 
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.keep import without
+from modelservice_operator.machinery.watch import own_key
 from modelservice_operator.objects import Key, Kind, Object, Ref
 
 
@@ -12,11 +13,17 @@ class Feed:
     """Takes what watches report and what our own writes are answered with.
 
     A write that made something is thus followed by one more pass, and the watch's echo of it by none.
+
+    Args:
+        cache: What is kept.
+        on_change: Is told whom a change concerns, and of which kind it is of.
+        others: Whether an object that is put concerns others only, as one in which we say what we know.
     """
 
-    def __init__(self, *, cache: Cache, on_change: Callable[[Key], None]) -> None:
+    def __init__(self, *, cache: Cache, on_change: Callable[[Kind, Key], None], others: bool = False) -> None:
         self._cache = cache
         self._on_change = on_change
+        self._others = others
 
     def put(self, kind: Kind, obj: Mapping[str, Any]) -> bool:
         """An object as it is stored; False if that was known already.
@@ -43,8 +50,10 @@ class Feed:
         return changed
 
     def _announce(self, kind: Kind, *seen: Mapping[str, Any] | None) -> None:
-        for key in {key for obj in seen if obj is not None for key in self._cache.requests(kind, obj)}:
-            self._on_change(key)
+        objects = [obj for obj in seen if obj is not None]
+        own = {own_key(obj) for obj in objects} if self._others else set()
+        for key in {key for obj in objects for key in self._cache.requests(kind, obj)} - own:
+            self._on_change(kind, key)
 
 
 def _says_the_same(before: Object, after: Object) -> bool:

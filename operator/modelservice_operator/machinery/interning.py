@@ -37,14 +37,15 @@ class Interner:
             return [self.intern(item) for item in value]
         return sys.intern(value) if kind is str and len(value) <= _SHORT else value
 
-    def renew(self, value: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    def renew(self, value: Mapping[str, Any], before: Mapping[str, Any], *, deep: bool = True) -> dict[str, Any]:
         """An equal object that has what is the same in an earlier version of it from there.
 
         Args:
-            value: what was parsed or built; the fields of an object and those of its fields are looked at.
+            value: what was parsed or built.
             before: what ``intern`` or this gave for the earlier version.
+            deep: whether the fields of its fields are looked at, too.
         """
-        return {sys.intern(name): self._renewed(item, before.get(name), deep=True) for name, item in value.items()}
+        return {sys.intern(name): self._renewed(item, before.get(name), deep=deep) for name, item in value.items()}
 
     def _renewed(self, value: Any, before: Any, *, deep: bool) -> Any:
         kind = type(value)
@@ -53,7 +54,7 @@ class Interner:
         if value == before and dump_json(value) == dump_json(before):  # 1 is equal to true, but no text of it
             return before
         if deep and kind is dict:
-            return {sys.intern(name): self._renewed(item, before.get(name), deep=False) for name, item in value.items()}
+            return self.renew(value, before, deep=False)
         return self.intern(value)
 
     def _map(self, value: dict[str, Any]) -> dict[str, Any]:

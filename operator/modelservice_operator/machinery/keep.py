@@ -3,6 +3,7 @@
 from collections.abc import Container, Mapping
 from typing import Any
 
+from modelservice_operator.machinery.codec import dump_plainly
 from modelservice_operator.objects import Object
 
 NODES = 2_000
@@ -82,6 +83,13 @@ def clipped(value: Any, *, nodes: int = NODES, text: int = TEXT) -> Any:
 
 
 def _fits(value: Any, nodes: int, text: int) -> bool:
+    """Whether all of it is within the limits; of most values that is seen from their JSON, in C.
+
+    A value comes first in its list or map, or after a comma, and of both there may be more in texts.
+    """
+    written = dump_plainly(value)
+    if written and len(written) <= text and sum(map(written.count, (b",", b"[", b"{"))) < nodes:
+        return True
     waiting = [value]
     for item in waiting:
         kind = type(item)  # parsed JSON has no subclasses

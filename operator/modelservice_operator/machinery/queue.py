@@ -98,7 +98,8 @@ class WorkQueue(Generic[K]):
             self._due[key] = due
             self._sequence += 1
             heapq.heappush(self._heap, (due, self._sequence, key))
-            self._announce()
+            if self._heap[0][2] == key:  # else whoever waits, waits for an earlier one
+                self._announce()
 
     def add_rate_limited(self, key: K, *, least: float = 0.0) -> float:
         """Work on this key again after a back-off that grows with its failures in a row; answers with the delay.

@@ -32,7 +32,7 @@ class World:
     def __init__(self) -> None:
         self.cache = Cache(WATCHES)
         self.queue: WorkQueue[Key] = WorkQueue(clock=FakeClock(), metrics=Metrics(), backoff=Backoff())
-        self.feed = Feed(cache=self.cache, on_change=self.queue.add)
+        self.feed = Feed(cache=self.cache, on_change=lambda _, key: self.queue.add(key))
 
 
 @pytest.fixture

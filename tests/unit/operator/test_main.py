@@ -19,7 +19,7 @@ from modelservice_operator import main
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.context import Context
-from modelservice_operator.kinds import JOB, MODEL_SERVICE
+from modelservice_operator.kinds import JOB, MODEL_SERVICE, POD
 from modelservice_operator.kube.transport import Transport
 from modelservice_operator.machinery.manager import Manager
 from modelservice_operator.machinery.queue import WorkQueue
@@ -201,10 +201,9 @@ async def test_what_people_change_is_looked_at_in_no_time_and_what_controllers_c
         assert len(context.queue) == 1
 
 
-async def test_a_status_of_ours_is_looked_at_with_what_happens_next(
+async def test_of_a_status_of_ours_only_heads_are_told_and_details_wait_for_what_sums_them_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Or by itself, in a while: nothing is left undone."""
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig_of_nobody(tmp_path / "kubeconfig")))
     added: list[tuple[Key, float]] = []
     monkeypatch.setattr(WorkQueue, "add_after", lambda _, key, seconds: added.append((key, seconds)))
@@ -217,10 +216,15 @@ async def test_a_status_of_ours_is_looked_at_with_what_happens_next(
 
         monkeypatch.setattr(Transport, "request", request)
         monkeypatch.setattr(context.kube, "_may_write", lambda: True)
+        metadata = {"name": "head", "namespace": "default", "uid": "h", "resourceVersion": "1"}
+        asks = {"model": {"encoder": {"service": {"name": service["metadata"]["name"]}}}}
+        context.cache.put(MODEL_SERVICE, {"metadata": metadata, "spec": asks})
         await context.kube.apply_status(service)
         await context.kube.apply(job_of_churn(2), uid=None)
-    assert added == [(Key("default", "churn-train"), main.SAID_SECONDS), (Key("default", "churn"), main.BURST_SECONDS)]
-    assert main.SAID_SECONDS > main.BURST_SECONDS
+        context.children.put(POD, job_of_churn(3))
+    churn, head = Key("default", "churn"), Key("default", "head")
+    assert added == [(head, main.SAID_SECONDS), (churn, main.BURST_SECONDS), (churn, main.DETAIL_SECONDS)]
+    assert main.DETAIL_SECONDS > main.BURST_SECONDS
 
 
 def job_of_churn(version: int) -> Object:

@@ -210,7 +210,7 @@ def test_one_that_cannot_be_deleted_is_said_and_tried_again_and_keeps_no_other()
     assert world.writes_since(written) == []
     (failed,) = deletions(world)
     world.clock.seconds += 601
-    world.reconcile()
+    world.look()
     assert [keys_of(job) for job in deletions(world)] == [[first], [first]], "it has one all the time"
     world.settle()
     (again,) = deletions(world)

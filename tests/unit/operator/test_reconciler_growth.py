@@ -44,7 +44,7 @@ def _told(world: World, kind: Kind) -> int:
     """What it takes to hear of a newer version of what is ours."""
     obj = next(one for one in world.all(kind) if one["metadata"]["name"].startswith(world.key.name))
     newer = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(10**9)}}
-    feed = Feed(cache=world.cache, on_change=lambda _: None)
+    feed = Feed(cache=world.cache, on_change=lambda *_: None)
     return _steps(lambda: feed.put(kind, newer))
 
 

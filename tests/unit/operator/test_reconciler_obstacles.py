@@ -17,6 +17,7 @@ from modelservice_operator.kinds import (
 )
 from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, Transient
 from modelservice_operator.objects import Object, Ref
+from modelservice_operator.reconciler import WRITTEN_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,28 @@ def test_an_apiserver_that_sheds_load_is_left_alone_for_as_long_as_it_asks(after
     assert world.job()
 
 
+def test_what_is_written_is_said_in_a_look_of_its_own_soon() -> None:
+    world = World()
+    world.serve()
+    said = world.status()
+    world.service(serving={"tolerations": [{"key": "gpu", "operator": "Exists"}]})
+    assert world.look() == WRITTEN_SECONDS
+    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["tolerations"]
+    assert world.status() == said
+    world.look()
+    assert world.status()["observedGeneration"] == said["observedGeneration"] + 1
+    assert world.ready() == ("False", "Deploying")
+
+
+def test_a_write_that_is_refused_is_said_at_once() -> None:
+    world = World()
+    world.serve()
+    world.kube.failures = {("apply", "Deployment"): Forbidden("exceeded quota: pods")}
+    world.service(serving={"replicas": 2})
+    world.look()
+    assert "exceeded quota: pods" in world.condition("Ready")["message"]
+
+
 def test_a_write_that_comes_to_nothing_is_looked_at_again_until_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     world.serve()
@@ -70,11 +93,14 @@ def test_a_write_that_comes_to_nothing_is_looked_at_again_until_it_is_said(monke
 
     monkeypatch.setattr(world.kube, "apply", swallowed)
     world.service(serving={"tolerations": [{"key": "gpu", "operator": "Exists"}]})
+    said, generation = [], world.kube.objects[Ref(MODEL_SERVICE, *world.key)]["metadata"]["generation"]
     for _ in range(6):
-        again = world.reconcile()
+        again = world.look()
         assert again is not None
         world.clock.seconds += again
-    assert world.ready() == ("False", "FoughtOver")
+        said.append((world.ready(), world.status()["observedGeneration"] == generation))
+    assert [of_this_spec for _, of_this_spec in said[:2]] == [False, True], "no two passes in a row say nothing"
+    assert said[-1] == (("False", "FoughtOver"), True)
 
 
 def test_a_refused_write_of_the_training_holds_up_neither_serving_nor_cleaning_up() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 
+import pytest
 from tests.support.fake_kube import FakeClock, FakeKube
 
 from modelservice.contract.resource import API_VERSION, KIND
@@ -12,6 +13,7 @@ from modelservice_operator.kinds import MODEL_SERVICE
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.feed import Feed
+from modelservice_operator.machinery.keep import without
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.saying import Speaker
 from modelservice_operator.watches import WATCHES
@@ -23,7 +25,7 @@ def test_many_trainings_are_said_in_turn_and_each_is_looked_at_once_for_it() -> 
     clock = FakeClock()
     kube = FakeKube(clock)
     cache = kube.memory = Cache(WATCHES)
-    feed = Feed(cache=cache, on_change=lambda _: None)
+    feed = Feed(cache=cache, on_change=lambda *_: None)
     speaker = Speaker(kube=kube, feed=feed, clock=clock, damper=Damper(clock=clock))
     services = [_service(kube, number) for number in range(TRAININGS)]
     began, written, passes = clock.monotonic(), list[float](), Counter[str]()
@@ -48,7 +50,7 @@ def test_a_newer_version_that_a_conflict_brings_is_told_to_whom_it_concerns() ->
     clock, told = FakeClock(), list[Key]()
     kube = FakeKube(clock)
     cache = kube.memory = Cache(WATCHES)
-    feed = Feed(cache=cache, on_change=told.append)
+    feed = Feed(cache=cache, on_change=lambda _, key: told.append(key))
     speaker = Speaker(kube=kube, feed=feed, clock=clock, damper=Damper(clock=clock))
     encoder = _service(kube, 0)
     head = _service(kube, 1, spec={"model": {"encoder": {"service": {"name": "model-0"}}}})
@@ -57,6 +59,24 @@ def test_a_newer_version_that_a_conflict_brings_is_told_to_whom_it_concerns() ->
     kube.objects[Ref(MODEL_SERVICE, "n", "model-0")] = newer
     assert asyncio.run(_say(speaker, encoder, "50 %")) == 0.0
     assert set(told) == {Key("n", "model-0"), Key("n", "model-1")}
+
+
+def test_a_status_of_which_something_else_is_stored_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    kube = FakeKube(clock)
+    cache = kube.memory = Cache(WATCHES)
+    speaker = Speaker(
+        kube=kube, feed=Feed(cache=cache, on_change=lambda *_: None), clock=clock, damper=Damper(clock=clock)
+    )
+    assert asyncio.run(_say(speaker, _service(kube, 0), "50 %")) is None
+    apply_status = kube.apply_status
+
+    async def pruned(obj: Object) -> Object:
+        """As by a CRD that does not know a field."""
+        return await apply_status({**obj, "status": without(obj["status"], "progress")})
+
+    monkeypatch.setattr(kube, "apply_status", pruned)
+    assert asyncio.run(_say(speaker, _service(kube, 1), "50 %")) == 2.0
 
 
 def _service(kube: FakeKube, number: int, spec: Object | None = None) -> Object:

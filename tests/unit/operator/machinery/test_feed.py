@@ -14,7 +14,7 @@ class World:
     def __init__(self) -> None:
         self.cache = Cache(WATCHES)
         self.asked: list[Key] = []
-        self.feed = Feed(cache=self.cache, on_change=self.asked.append)
+        self.feed = Feed(cache=self.cache, on_change=lambda _, key: self.asked.append(key))
 
     def told(self) -> list[Key]:
         told, self.asked[:] = sorted(self.asked), []

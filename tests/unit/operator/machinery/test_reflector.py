@@ -139,7 +139,7 @@ class World:
         self.lookup = Lookup()
         self.cache = Cache((*(one for one in WATCHES if one.kind != JOB), watch))
         self.changed: list[Key] = []
-        feed = Feed(cache=self.cache, on_change=self.changed.append)
+        feed = Feed(cache=self.cache, on_change=lambda _, key: self.changed.append(key))
         verifier = Verifier(
             lookup=self.lookup,
             feed=feed,
