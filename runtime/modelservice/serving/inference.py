@@ -152,7 +152,7 @@ class Inference:
         Nothing is decoded here, whatever was said to be quick: ``ask`` has it done in a thread.
         """
         self.check_room()
-        return Inference._parsed(self, parse, request, held, self._clock())
+        return _weighed(parse, request, held)
 
     def parse_aside(
         self, parse: Callable[..., Call[Rendered]], *request: Any, held: Held
@@ -230,10 +230,7 @@ class Inference:
         self, parse: Callable[..., Call[Rendered]], request: tuple[Any, ...], held: Held, asked: float
     ) -> Call[Rendered]:
         """What a thread does: the call is in the budget, and what it waited is off its timeout."""
-        call = parse(*request)
-        if call.weight:
-            held.add(call.weight)
-        return self._still_timely(call, asked)
+        return self._still_timely(_weighed(parse, request, held), asked)
 
     def _still_timely(self, call: Call[Rendered], asked: float) -> Call[Rendered]:
         """The same call with what is left of its time.
@@ -251,3 +248,11 @@ class Inference:
     def ask(self, call: Call[Rendered], asker: Asker, *, alone: bool = False) -> None:
         """Queue a call that was parsed, for who does not await; see ``Batcher.ask``, also for what it raises."""
         self._batcher.ask(call.rows, asker, timeout=call.timeout, alone=alone)
+
+
+def _weighed(parse: Callable[..., Call[Rendered]], request: tuple[Any, ...], held: Held) -> Call[Rendered]:
+    """A call that is in the budget."""
+    call = parse(*request)
+    if call.weight:
+        held.add(call.weight)
+    return call

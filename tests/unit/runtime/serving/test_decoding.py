@@ -58,11 +58,17 @@ class Asked(NamedTuple):
 Post = Callable[[httpx.AsyncClient, int], Awaitable[httpx.Response]]
 
 
-def _binary(client: httpx.AsyncClient, count: int) -> Awaitable[httpx.Response]:
-    content = b"".join(len(PICTURE).to_bytes(4, "little") + PICTURE for _ in range(count))
-    tensor = {"name": "x", "datatype": "BYTES", "shape": [count], "parameters": {"binary_data_size": len(content)}}
-    head = json.dumps({"inputs": [tensor]}).encode()
-    return client.post(INFER, content=head + content, headers={"Inference-Header-Content-Length": str(len(head))})
+def binary(kind: str, shape: list[int], content: bytes, more: str = "", encoding: str = "utf-8") -> dict[str, Any]:
+    """A request with one tensor in binary form, for ``client.post``."""
+    parameters = f'{{"binary_data_size": {len(content)}}}'
+    tensor = f'{{"name": "x", "datatype": "{kind}", "shape": {shape}, "parameters": {parameters}}}'
+    head = f'{{"inputs": [{tensor}]{more}}}'.encode(encoding)
+    return {"content": head + content, "headers": {"Inference-Header-Content-Length": str(len(head))}}
+
+
+def pictures(count: int, **said: str) -> dict[str, Any]:
+    """A request with so many pictures in one tensor in binary form."""
+    return binary("BYTES", [count], (len(PICTURE).to_bytes(4, "little") + PICTURE) * count, **said)
 
 
 POSTS: dict[str, Post] = {
@@ -74,7 +80,7 @@ POSTS: dict[str, Post] = {
     "v2": lambda client, count: client.post(
         INFER, json={"inputs": [{"name": "x", "datatype": "BYTES", "shape": [count], "data": [TEXT] * count}]}
     ),
-    "v2 binary": _binary,
+    "v2 binary": lambda client, count: client.post(INFER, **pictures(count)),
 }
 
 
@@ -327,66 +333,51 @@ async def test_a_body_goes_to_a_thread_once(size: int, begun: list[object]) -> N
 
 
 MANY = LARGE_BODY // ROW_BYTES + 1
-
-
-def tensors(kind: str, shape: list[int], content: bytes, more: str = "") -> tuple[bytes, bytes]:
-    """The head and the whole of a body with one tensor in binary form."""
-    parameters = f'{{"binary_data_size": {len(content)}}}'
-    tensor = f'{{"name": "x", "datatype": "{kind}", "shape": {shape}, "parameters": {parameters}}}'
-    head = f'{{"inputs": [{tensor}]{more}}}'.encode()
-    return head, head + content
+_PIXELS = GREY.tobytes() * MANY
 
 
 async def test_pixels_go_to_no_thread(begun: list[object]) -> None:
     core = core_of(image_model())
-    head, body = tensors("UINT8", [MANY, SIDE, SIDE], GREY.tobytes() * MANY)
-    length = {"Inference-Header-Content-Length": str(len(head))}
+    request = binary("UINT8", [MANY, SIDE, SIDE], _PIXELS)
     async with connected(build_front(Models([core]))) as client:
-        answer = await client.post(INFER, content=body, headers=length)
+        answer = await client.post(INFER, **request)
         assert answer.status_code == 200
         assert begun == []
-        again = await client.post(INFER + "?by=fastapi", content=body, headers=length)
+        again = await client.post(INFER + "?by=fastapi", **request)
         assert len(begun) == 1
         assert answer.json() == again.json()
-        refused = await client.post(INFER, content=body[:-1], headers=length)
+        refused = await client.post(INFER, **request | {"content": request["content"][:-1]})
         assert refused.status_code == 400
         assert len(begun) == 1
     assert core.common.budget.free == core.common.budget.limit
 
 
-_PIXELS = GREY.tobytes() * MANY
 SLOW = {
-    "long JSON": tensors("UINT8", [MANY, SIDE, SIDE], _PIXELS, " " * 4096),
-    "texts": tensors("BYTES", [LARGE_BODY // 4], b"\0\0\0\0" * (LARGE_BODY // 4)),
-    "escaped": tensors("\\u0042YTES", [LARGE_BODY // 4], b"\0\0\0\0" * (LARGE_BODY // 4)),
-    "half floats": tensors("FP16", [MANY, SIDE, SIDE], _PIXELS * 2),
-    "very large": tensors("UINT8", [2**20 // ROW_BYTES + 256, SIDE, SIDE], b"1" * (2**20 + 256 * ROW_BYTES)),
+    "long JSON": binary("UINT8", [MANY, SIDE, SIDE], _PIXELS, " " * 4096),
+    "texts": binary("BYTES", [LARGE_BODY // 4], b"\0\0\0\0" * (LARGE_BODY // 4)),
+    "escaped": binary("\\u0042YTES", [LARGE_BODY // 4], b"\0\0\0\0" * (LARGE_BODY // 4)),
+    "half floats": binary("FP16", [MANY, SIDE, SIDE], _PIXELS * 2),
+    "very large": binary("UINT8", [2**20 // ROW_BYTES + 256, SIDE, SIDE], b"1" * (2**20 + 256 * ROW_BYTES)),
 }
 
 
 @pytest.mark.parametrize("what", SLOW)
 async def test_what_only_begins_as_pixels_do_goes_to_a_thread(what: str, begun: list[object]) -> None:
-    head, body = SLOW[what]
     async with connected(build_front(Models([core_of(image_model())]))) as client:
-        await client.post(INFER, content=body, headers={"Inference-Header-Content-Length": str(len(head))})
+        await client.post(INFER, **SLOW[what])
     assert len(begun) == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-async def test_json_of_another_encoding_hides_no_picture(
-    encoding: str, begun: list[object], decoded: list[int]
-) -> None:
+async def test_json_of_another_encoding_hides_no_picture(encoding: str, decoded: list[int]) -> None:
     """The bytes of these ids hold a NaN, which only Python's parser reads; it would find the encoding by itself."""
-    content = (len(PICTURE).to_bytes(4, "little") + PICTURE) * MANY
-    given = {"name": "x", "datatype": "BYTES", "shape": [MANY], "parameters": {"binary_data_size": len(content)}}
     name = {"utf-16-le": "\u614eN", "utf-16-be": "\u4e61\u4e00"}[encoding]
-    head = json.dumps({"id": name, "inputs": [given]}, ensure_ascii=False).encode(encoding)
+    request = pictures(MANY, more=f', "id": "{name}"', encoding=encoding)
     async with connected(build_front(Models([core_of(image_model())]))) as client:
-        length = {"Inference-Header-Content-Length": str(len(head))}
         for path in (INFER, INFER + "?by=fastapi"):
-            answer = await client.post(path, content=head + content, headers=length)
+            answer = await client.post(path, **request)
             assert answer.status_code == 400
-    assert b"NaN" in head
+    assert b"NaN" in request["content"]
     assert decoded == []
 
 
@@ -394,11 +385,9 @@ async def test_what_was_taken_for_quick_is_decoded_in_a_thread_all_the_same(
     decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RestCodec, "is_quick", lambda *_: True)
-    content = (len(PICTURE).to_bytes(4, "little") + PICTURE) * MANY
-    head, body = tensors("BYTES", [MANY], content)
     core = core_of(image_model())
     async with connected(build_front(Models([core]))) as client:
-        answer = await client.post(INFER, content=body, headers={"Inference-Header-Content-Length": str(len(head))})
+        answer = await client.post(INFER, **pictures(MANY))
     assert answer.status_code == 200
     assert len(decoded) == MANY
     assert threading.get_ident() not in decoded
