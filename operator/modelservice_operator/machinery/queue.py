@@ -66,8 +66,10 @@ class WorkQueue(Generic[K]):
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._sequence = 0
-        self._changed = asyncio.Event()
+        self._waiting: tuple[list[asyncio.Event], list[asyncio.Event]] = ([], [])
+        self._watchman: asyncio.Event | None = None
         self._shut_down = False
+        metrics.queue_depth.set_function(self.__len__)
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes))
@@ -86,7 +88,6 @@ class WorkQueue(Generic[K]):
         for lane in (*self._lanes, self._due):
             lane.clear()
         self._heap.clear()
-        self._announce()
 
     def add_after(self, key: K, seconds: float) -> None:
         """Work on this key in that many seconds, or earlier if something else asks for it; the earliest time wins."""
@@ -98,8 +99,8 @@ class WorkQueue(Generic[K]):
             self._due[key] = due
             self._sequence += 1
             heapq.heappush(self._heap, (due, self._sequence, key))
-            if self._heap[0][2] == key:  # else whoever waits, waits for an earlier one
-                self._announce()
+            if self._heap[0][2] == key and self._watchman is not None:
+                self._watchman.set()
 
     def add_rate_limited(self, key: K, *, least: float = 0.0) -> float:
         """Work on this key again after a back-off that grows with its failures in a row; answers with the delay.
@@ -134,9 +135,7 @@ class WorkQueue(Generic[K]):
             self._promote()
             if any(lanes := self._lanes[: Lane.ASKED + 1] if asked else self._lanes):
                 return self._take(lanes)
-            self._changed.clear()
-            seconds = self._heap[0][0] - self._clock.monotonic() if self._heap else None
-            await self._clock.wait(self._changed, seconds)
+            await self._wait(asked=asked)
 
     def done(self, key: K) -> None:
         """The worker is finished with this key."""
@@ -147,7 +146,8 @@ class WorkQueue(Generic[K]):
     def shut_down(self) -> None:
         """Give out no more keys; what is being worked on is finished by its worker."""
         self._shut_down = True
-        self._announce()
+        for one in (*self._waiting[False], *self._waiting[True]):
+            one.set()
 
     def _add(self, key: K, lane: Lane) -> None:
         """Have a key wait in this lane, if it does not in an earlier one."""
@@ -161,7 +161,7 @@ class WorkQueue(Generic[K]):
                     return
                 since = self._lanes[other].pop(key)
         self._lanes[lane][key] = since
-        self._announce()
+        self._wake(asked=lane is Lane.ASKED)
 
     def _take(self, lanes: Sequence[dict[K, float]]) -> K:
         self._taken += len(lanes) > 1  # who takes only what was asked for takes nobody's turn
@@ -170,7 +170,6 @@ class WorkQueue(Generic[K]):
         key = next(iter(lane))
         now = self._clock.monotonic()
         self._metrics.queue_seconds.observe(now - lane.pop(key))
-        self._metrics.queue_depth.set(len(self))
         self._working.add(key)
         self._due.pop(key, None)  # the worker says anew when to look again
         return key
@@ -183,9 +182,30 @@ class WorkQueue(Generic[K]):
                 del self._due[key]
                 self._add(key, Lane.DUE)
 
-    def _announce(self) -> None:
-        self._metrics.queue_depth.set(len(self))
-        self._changed.set()
+    async def _wait(self, *, asked: bool) -> None:
+        """Wait for what may be taken. One of all who wait looks at the time for the others: they sleep on."""
+        woken, waiting, seconds = asyncio.Event(), self._waiting[asked], None
+        if asked or self._watchman is not None:
+            waiting.append(woken)
+        else:
+            waiting.insert(0, woken)  # who is woken last
+            self._watchman = woken
+            seconds = self._heap[0][0] - self._clock.monotonic() if self._heap else None
+        try:
+            await self._clock.wait(woken, seconds)
+        finally:
+            if woken in waiting:
+                waiting.remove(woken)
+            if self._watchman is woken:
+                self._watchman = None  # who is woken for what has become due looks at the time now
+
+    def _wake(self, *, asked: bool = False) -> None:
+        """Have one who waits look for a key; what was asked for is for who takes nothing else, if that one waits.
+
+        As many are woken as there are keys, so each may take any of them.
+        """
+        if waiting := self._waiting[asked] or self._waiting[False]:
+            waiting.pop().set()
 
 
 def _longest(lane: Mapping[K, float]) -> float:

@@ -93,7 +93,6 @@ def _steps(work: Callable[[], object]) -> int:
         steps += event == "opcode"
         return trace
 
-    gc.collect()
     gc.disable()
     sys.settrace(trace)
     try:

@@ -1,6 +1,8 @@
 """The work queue: one key at a time, duplicates merged, back-off, due times; nothing is dropped."""
 
 import asyncio
+from random import Random
+from typing import Any
 
 import pytest
 from tests.support.fake_clock import FakeClock, settle
@@ -169,6 +171,57 @@ async def test_a_waiting_worker_wakes_up_for_a_new_key(queue: WorkQueue[str]) ->
     waiting = await take(queue)
     queue.add("a")
     assert await waiting == "a"
+
+
+async def test_of_many_who_wait_few_are_woken(
+    queue: WorkQueue[str], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is woken for nothing costs as much as an event does."""
+    waits, wait = [], clock.wait
+
+    async def counted(*arguments: Any) -> bool:
+        waits.append(arguments)
+        return await wait(*arguments)
+
+    monkeypatch.setattr(clock, "wait", counted)
+    workers = [await take(queue) for _ in range(20)]
+    for number in range(10):
+        queue.add(f"asked {number}")
+    await settle()
+    assert sum(worker.done() for worker in workers) == 10
+    assert len(waits) == 20
+    for number in range(5):
+        queue.add_after(f"due {number}", 1 + number)
+    await clock.advance(3)
+    assert sum(worker.done() for worker in workers) == 13
+    assert len(waits) <= 20 + 5 + 3 * 2
+    await clock.advance(10)
+    assert sum(worker.done() for worker in workers) == 15
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+async def test_nobody_sleeps_while_there_is_something_to_take(
+    queue: WorkQueue[int], clock: FakeClock, workers: int
+) -> None:
+    random, taken = Random(workers), list[int]()  # noqa: S311 - no secret
+
+    async def work(*, asked: bool) -> None:
+        while True:
+            key = await queue.get(asked=asked)
+            taken.append(key)
+            await clock.wait(asyncio.Event(), random.choice([0.0, 0.3]))
+            queue.done(key)
+
+    tasks = [asyncio.create_task(work(asked=asked)) for asked in (True, *[False] * workers)]
+    await settle()
+    for key in range(200):
+        add = random.choice([queue.add, queue.add_in_turn, lambda key: queue.add_after(key, random.random())])
+        add(key)
+        await clock.advance(random.choice([0.0, 0.1, 0.5]))
+    await clock.advance(100)
+    for task in tasks:
+        task.cancel()
+    assert sorted(taken) == list(range(200))
 
 
 async def test_a_due_key_comes_at_its_time_and_not_before(queue: WorkQueue[str], clock: FakeClock) -> None:
