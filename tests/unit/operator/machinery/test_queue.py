@@ -1,6 +1,7 @@
 """The work queue: one key at a time, duplicates merged, back-off, due times; nothing is dropped."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -212,11 +213,15 @@ async def test_nobody_sleeps_while_there_is_something_to_take(
             await clock.wait(asyncio.Event(), random.choice([0.0, 0.3]))
             queue.done(key)
 
+    adding: list[Callable[[int], None]] = [
+        queue.add,
+        queue.add_in_turn,
+        lambda key: queue.add_after(key, random.random()),
+    ]
     tasks = [asyncio.create_task(work(asked=asked)) for asked in (True, *[False] * workers)]
     await settle()
     for key in range(200):
-        add = random.choice([queue.add, queue.add_in_turn, lambda key: queue.add_after(key, random.random())])
-        add(key)
+        random.choice(adding)(key)
         await clock.advance(random.choice([0.0, 0.1, 0.5]))
     await clock.advance(100)
     for task in tasks:
