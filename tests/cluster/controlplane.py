@@ -167,6 +167,8 @@ def controller_manager() -> Component:
         f"--service-account-private-key-file={pki.SERVICE_ACCOUNT_KEY}",
         f"--root-ca-file={pki.CA}",
         "--horizontal-pod-autoscaler-sync-period=5s",  # tests wait for the autoscaler
+        # EndpointSlices are what everything here reads; their predecessor is written for each change of a pod, too.
+        "--controllers=*,-endpoints-controller,-endpointslice-mirroring-controller",
         "--profiling=false",
     ]
     return Component(name="kube-controller-manager", argv=argv, netns=CONTROL_PLANE.name, files=[kubeconfig])

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from tests.support.client import keep_asking
 from tests.support.e2e import (
-    DEPTH,
+    PENALTY,
     Object,
     Space,
     condition,
@@ -12,8 +12,8 @@ from tests.support.e2e import (
     eventually,
     is_ready,
     model_service,
+    ridge,
     says,
-    tree,
 )
 from tests.support.tables import FLOWERS, IRIS
 
@@ -52,7 +52,7 @@ def test_a_canary_takes_over_in_steps_and_a_bad_one_is_withdrawn(space: Space) -
     space.wait_ready("flowers")
     first = pods(space)
     with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=8000, threads=2) as asked:
-        space.patch("flowers", {"model": tree(DEPTH + 1)})
+        space.patch("flowers", {"model": ridge(PENALTY * 2)})
         begun = "Canary 1/2: 33 % (1 of 3 pods, 10 % asked) of revision 2 since 2"
         space.wait("flowers", says("Canary", begun), what="has a canary")
         halfway = says("Canary", "Canary 2/2: 50 % (2 of 4 pods) of revision 2 since 2", "(the rollout at 2")
@@ -75,7 +75,7 @@ def withdraws_what_crashes(space: Space) -> None:
     small: Object = {"resources": {"requests": {"memory": "40Mi"}, "limits": {"memory": "40Mi"}}}
     serves = pods(space)
     with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=8000, threads=2) as asked:
-        space.patch("flowers", {"model": tree(DEPTH + 2), "serving": small})
+        space.patch("flowers", {"model": ridge(PENALTY * 3), "serving": small})
         bad = says("RolledBack", "revision 3", "canary 1/2", "OOMKilled")
         taken = space.wait("flowers", bad, what="has its canary withdrawn")
         eventually(lambda: pods(space) == serves, what="the end of the canary, and nothing else")

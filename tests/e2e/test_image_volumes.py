@@ -10,16 +10,16 @@ import yaml
 from tests.cluster.network import BRIDGE_IP, REGISTRY
 from tests.support.client import predict
 from tests.support.e2e import (
-    DEPTH,
     LIGHT,
+    PENALTY,
     Object,
     Space,
     condition,
     config_map,
     eventually,
     model_service,
+    ridge,
     says,
-    tree,
 )
 from tests.support.samples import SAMPLES, objects
 from tests.support.tables import FLOWERS, IRIS
@@ -66,7 +66,7 @@ def test_a_model_is_served_from_an_image_that_nodes_mount(space: Space) -> None:
             one["stringData"] = {".dockerconfigjson": json.dumps({"auths": {REGISTRY: LOGIN}})}
         elif one["kind"] == "ModelService":
             one["spec"]["artifacts"]["image"] |= {"repository": f"{REGISTRY}/artifacts", "plainHttp": True}
-            one["spec"] |= {"model": tree(DEPTH), "training": LIGHT, "serving": {**one["spec"]["serving"], **LIGHT}}
+            one["spec"] |= {"model": ridge(PENALTY), "training": LIGHT, "serving": {**one["spec"]["serving"], **LIGHT}}
     space.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(described))
     first = space.wait_ready(NAME)
     assert condition(first, "ArtifactsPortable")["reason"] == "ImageRegistry"
@@ -78,7 +78,7 @@ def test_a_model_is_served_from_an_image_that_nodes_mount(space: Space) -> None:
     for pod in space.pods(NAME, "serve"):
         assert not [volume for volume in pod["spec"]["volumes"] if "secret" in volume], "it downloads nothing"
 
-    space.patch(NAME, {"model": tree(DEPTH + 1)})
+    space.patch(NAME, {"model": ridge(PENALTY * 2)})
     second = space.wait_ready(NAME)
     assert second["status"]["digest"] != first["status"]["digest"]
     newer = mounted(space)

@@ -6,7 +6,7 @@ import pytest
 from tests.e2e.stories import CHANGED
 from tests.support.client import keep_asking, predict
 from tests.support.e2e import (
-    DEPTH,
+    PENALTY,
     Holds,
     Object,
     Space,
@@ -16,8 +16,8 @@ from tests.support.e2e import (
     is_ready,
     model_service,
     network,
+    ridge,
     says,
-    tree,
 )
 from tests.support.samples import BAD, SAMPLES, bad_samples, objects
 from tests.support.tables import FLOWERS, IRIS
@@ -49,7 +49,7 @@ def test_a_new_revision_takes_over_without_a_failed_request(space: Space) -> Non
     space.apply(config_map("flowers", IRIS), model_service("flowers"))
     first = space.wait_ready("flowers")["status"]
     with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=6000, threads=2) as asked:
-        space.patch("flowers", {"model": tree(DEPTH + 1)})
+        space.patch("flowers", {"model": ridge(PENALTY * 2)})
         training = space.wait("flowers", says("Training"), what="trains again")
         assert condition(training, "Available")["status"] == "True"
         assert training["status"]["revision"] == 1
@@ -61,7 +61,7 @@ def test_a_new_revision_takes_over_without_a_failed_request(space: Space) -> Non
     assert second["digest"] != first["digest"]
     assert predict(space.address("flowers"), "flowers", ROWS) == SPECIES
     # And back: what was trained once is served again, not trained again.
-    space.patch("flowers", {"model": tree(DEPTH)})
+    space.patch("flowers", {"model": ridge(PENALTY)})
     back = space.wait_ready("flowers")["status"]
     assert (back["revision"], back["digest"]) == (1, first["digest"])
     assert [one["number"] for one in back["revisions"]] == [2, 1]
@@ -78,7 +78,7 @@ def takes_back_what_crashes(space: Space) -> None:
     small: Object = {"resources": {"requests": {"memory": "40Mi"}, "limits": {"memory": "40Mi"}}}
     enough: Object = {"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "1Gi"}}}
     with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=6000, threads=2) as asked:
-        space.patch("flowers", {"model": tree(DEPTH + 2), "serving": {"pinRevision": None, **small}})
+        space.patch("flowers", {"model": ridge(PENALTY * 3), "serving": {"pinRevision": None, **small}})
         taken = space.wait("flowers", says("RolledBack", "revision 3", "OOMKilled"), what="takes revision 3 back")
         eventually(lambda: len(space.pods("flowers", "serve")) == 1, what="the end of the pods that crash")
     assert (asked.failures, set(asked.answers)) == ([], {200})

@@ -42,8 +42,9 @@ class Automatic:
 
         from modelservice.families.blend import fit_blend  # noqa: PLC0415
         from modelservice.families.candidates import CANDIDATES, LearnedRows  # noqa: PLC0415
+        from modelservice.families.fit_rows import fit_rows  # noqa: PLC0415
         from modelservice.families.onnx_graph import Graph  # noqa: PLC0415
-        from modelservice.families.scikit import fit_rows, libraries  # noqa: PLC0415
+        from modelservice.families.scikit import libraries  # noqa: PLC0415
 
         rows = fit_rows(dataset)
         learned = LearnedRows(

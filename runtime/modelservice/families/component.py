@@ -9,15 +9,16 @@ What a family offers to whoever blends models: a ``Fit``, a function on arrays t
     content = graph.model(shape=shape, width=width)
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.families.base import Fitted, Observer
+from modelservice.families.fit_rows import fit_rows
 from modelservice.families.kept_back import said_of_groups
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.scikit import fit_rows, libraries
 from modelservice.modalities.base import Dataset, Features, Groups
 from modelservice.tasks.base import Array
 
@@ -73,7 +74,14 @@ class Fit(Protocol):
 
 
 def fit_dataset(
-    fit: Fit, settings: Any, dataset: Dataset, *, seed: int, observe: Observer, keeping_back: str | None = None
+    fit: Fit,
+    settings: Any,
+    dataset: Dataset,
+    *,
+    libraries: Mapping[str, str],
+    seed: int,
+    observe: Observer,
+    keeping_back: str | None = None,
 ) -> Fitted:
     """A component that stands alone, of training and validation rows together.
 
@@ -81,13 +89,14 @@ def fit_dataset(
         fit: of the component.
         settings: see ``Fit``.
         dataset: the rows.
+        libraries: versions of those that decide the result, by name.
         seed: see ``Fit``.
         observe: see ``Fit``.
         keeping_back: the name of a family that keeps rows back to choose by; None of one that does not.
 
     Raises:
         StageError: see ``Fit``.
-        DataError: see ``scikit.fit_rows``.
+        DataError: see ``fit_rows``.
     """
     rows, classes = fit_rows(dataset), len(dataset.labels)
     notes = said_of_groups(keeping_back, rows.values, classes=classes, groups=rows.groups) if keeping_back else ()
@@ -107,6 +116,6 @@ def fit_dataset(
         onnx=graph.model(shape=dataset.shape, width=component.width),
         predict=component.predict,
         parameters=component.parameters,
-        libraries=libraries(),
+        libraries=libraries,
         notes=notes,
     )

@@ -11,7 +11,7 @@ from modelservice.modalities.base import Dataset
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 if TYPE_CHECKING:
-    from modelservice.families.scikit import FitRows
+    from modelservice.families.fit_rows import FitRows
 
 
 class Tree:

@@ -28,6 +28,15 @@ class Boosting:
         """See ``Family.fit``."""
         from modelservice.families.boosting import fit_boosting  # noqa: PLC0415 - scikit-learn takes seconds to import
         from modelservice.families.component import fit_dataset  # noqa: PLC0415
+        from modelservice.families.scikit import libraries  # noqa: PLC0415
 
         chooses = None if settings.rounds else self.name
-        return fit_dataset(fit_boosting, settings, dataset, seed=training.seed, observe=observe, keeping_back=chooses)
+        return fit_dataset(
+            fit_boosting,
+            settings,
+            dataset,
+            libraries=libraries(),
+            seed=training.seed,
+            observe=observe,
+            keeping_back=chooses,
+        )

@@ -1,5 +1,7 @@
 """``spec.model.kernelRidge``: ridge regression in the space of an RBF kernel, in closed form."""
 
+from importlib.metadata import version
+
 from modelservice.contract.estimators import KernelRidge
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
@@ -26,9 +28,15 @@ class Ridge:
         checkpointing: Checkpointing = BEGINS_ANEW,  # noqa: ARG002 - it has no epochs
     ) -> Fitted:
         """See ``Family.fit``."""
-        from modelservice.families.component import fit_dataset  # noqa: PLC0415 - scikit-learn takes seconds to import
+        from modelservice.families.component import fit_dataset  # noqa: PLC0415 - takes a while to import
         from modelservice.families.kernel_regression import fit_kernel_ridge  # noqa: PLC0415
 
         return fit_dataset(
-            fit_kernel_ridge, settings, dataset, seed=training.seed, observe=observe, keeping_back=self.name
+            fit_kernel_ridge,
+            settings,
+            dataset,
+            libraries={name: version(name) for name in ("numpy", "scipy", "onnx")},
+            seed=training.seed,
+            observe=observe,
+            keeping_back=self.name,
         )

@@ -20,10 +20,11 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.progress import Progress
 from modelservice.families.architecture import PlainHead, Scale, Softmax
 from modelservice.families.base import Fitted, Observer
+from modelservice.families.fit_rows import FitRows, fit_rows
 from modelservice.families.heads import head_of, raw_outputs
 from modelservice.families.kept_back import FOLDS, divisions, kept_back, measured_on_learned
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.scikit import FitRows, fit_rows, libraries
+from modelservice.families.scikit import libraries
 from modelservice.modalities.base import Dataset, Features, Groups
 from modelservice.tasks.base import Array
 

@@ -28,5 +28,6 @@ class Forests:
         """See ``Family.fit``."""
         from modelservice.families.component import fit_dataset  # noqa: PLC0415 - scikit-learn takes seconds to import
         from modelservice.families.forest import fit_forest  # noqa: PLC0415
+        from modelservice.families.scikit import libraries  # noqa: PLC0415
 
-        return fit_dataset(fit_forest, settings, dataset, seed=training.seed, observe=observe)
+        return fit_dataset(fit_forest, settings, dataset, libraries=libraries(), seed=training.seed, observe=observe)

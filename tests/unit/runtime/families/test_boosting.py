@@ -11,7 +11,7 @@ from modelservice.contract.estimators import GradientBoosting
 from modelservice.contract.failure import StageError
 from modelservice.families import boosting, tree_ensemble
 from modelservice.families.boosting import Boosted, fit_boosting
-from modelservice.families.scikit import fit_rows
+from modelservice.families.fit_rows import fit_rows
 
 THREE = ("a", "b", "c")
 

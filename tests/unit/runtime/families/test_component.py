@@ -10,10 +10,10 @@ from tests.unit.runtime.families.datasets import load, run_onnx
 from modelservice.contract.estimators import GradientBoosting, KernelRidge, RandomForest
 from modelservice.families.boosting import fit_boosting
 from modelservice.families.component import Fit
+from modelservice.families.fit_rows import fit_rows
 from modelservice.families.forest import fit_forest
 from modelservice.families.kernel_regression import fit_kernel_ridge
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.scikit import fit_rows
 
 FITS: tuple[tuple[Fit, Any], ...] = (
     (fit_forest, RandomForest(trees=20)),

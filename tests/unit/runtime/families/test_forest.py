@@ -12,8 +12,8 @@ from tests.unit.runtime.families.neighbours import close_rows, neighbours
 from modelservice.contract.estimators import RandomForest
 from modelservice.contract.failure import StageError
 from modelservice.families import tree_ensemble
+from modelservice.families.fit_rows import fit_rows
 from modelservice.families.forest import default_leaf, fit_forest
-from modelservice.families.scikit import fit_rows
 
 
 @pytest.mark.parametrize("labels", [("n", "y"), ()])

@@ -10,9 +10,9 @@ from tests.unit.runtime.families.datasets import difference, fit, load, primary,
 
 from modelservice.contract.estimators import KernelRidge
 from modelservice.families import kernel_regression
+from modelservice.families.fit_rows import fit_rows
 from modelservice.families.kernel_regression import KernelMachine, fit_kernel_ridge
 from modelservice.families.leave_one_out import Rbf, solve_all, solve_landmarks
-from modelservice.families.scikit import fit_rows
 from modelservice.families.temperature import fit_factor
 
 PENALTIES = (1e-3, 0.1, 10.0)

@@ -22,7 +22,7 @@ from tests.unit.runtime.families.neighbours import close_rows, neighbours
 
 from modelservice.contract.failure import DataError, StageError
 from modelservice.families import logistic, tree_ensemble
-from modelservice.families.scikit import fit_rows
+from modelservice.families.fit_rows import fit_rows
 
 THREE = ("a", "b", "c")
 

@@ -258,6 +258,8 @@ def test_a_training_imports_what_it_needs_when_it_needs_it_and_no_compiler() -> 
     code = (
         "import sys, modelservice.stages.local, modelservice.families.gradient, modelservice.training.progress\n"
         f"print([name for name in {LATER!r} if name in sys.modules])\n"
+        "import modelservice.families.component, modelservice.families.kernel_regression\n"
+        "print('sklearn' in sys.modules)\n"
         "from tests.unit.runtime.stages.pipelines import produce, train_work\n"
         "from tests.unit.runtime.stages.test_train import images\n"
         "produce(train_work())\n"
@@ -266,7 +268,7 @@ def test_a_training_imports_what_it_needs_when_it_needs_it_and_no_compiler() -> 
         f"print([name for name in {COMPILER!r} if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n") == ["[]", "[]", ""]
+    assert done.stdout.split("\n") == ["[]", "False", "[]", ""]
 
 
 def test_the_curves_belong_to_the_training() -> None:

@@ -24,9 +24,9 @@ from modelservice.families.architecture import Curve
 from modelservice.families.base import Fitted
 from modelservice.families.boosting import fit_boosting
 from modelservice.families.calibration import isotonic_graph, sharpened_graph
+from modelservice.families.fit_rows import fit_rows
 from modelservice.families.forest import fit_forest
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.scikit import fit_rows
 from modelservice.inference.explaining import tree_paths
 from modelservice.inference.explaining.tree_file import NoTreesError
 from modelservice.inference.explaining.tree_paths import TreePaths, UnlikeAnswerError
