@@ -64,7 +64,7 @@ DETAIL_SECONDS = 1.5
 """How soon a change of what another kind sums up is looked at: a Job tells of the end of its pods, and a Deployment of
 its pods and ReplicaSets, up to a second later, and what follows from both is one pass."""
 
-_PATIENCE = dict.fromkeys((POD, REPLICA_SET, PERSISTENT_VOLUME_CLAIM), DETAIL_SECONDS)
+_SECONDS_OF = dict.fromkeys((POD, REPLICA_SET, PERSISTENT_VOLUME_CLAIM), DETAIL_SECONDS)
 
 SAID_SECONDS = 2.0
 """How soon a head is looked at that asks a ModelService whose status we wrote."""
@@ -229,7 +229,7 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
     clock, metrics, cache = SystemClock(), Metrics(), Cache(watches)
     queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
     feed = Feed(cache=cache, on_change=lambda _, key: queue.add(key))
-    children = Feed(cache=cache, on_change=lambda kind, key: queue.add_after(key, _PATIENCE.get(kind, BURST_SECONDS)))
+    children = Feed(cache=cache, on_change=lambda kind, key: queue.add_after(key, _SECONDS_OF.get(kind, BURST_SECONDS)))
     said = Feed(cache=cache, on_change=lambda _, key: queue.add_after(key, SAID_SECONDS), others=True)
     async with (
         open_transport(connect=connect, metrics=metrics) as transport,

@@ -172,7 +172,9 @@ class Reconciler:
         status = summarize(assessment, now=now)
         delayed = await self._speaker.say(observed, status, warning=assessment.problem is not None)
         times = self._look_again(key, observed, planned, outcome)
-        if delayed is not None:
+        if delayed is None:
+            self._unsaid.discard(key)
+        else:
             times.append(delayed)
         if not assessment.rolled_out or assessment.problem is not None:
             times.append(_LATE_SECONDS)
@@ -229,7 +231,6 @@ class Reconciler:
             readings = self._reader.read(key, spec, observed)
             planned = self._decide(key, spec, observed, known, readings)
             if not planned.changes and planned.replicas is None:
-                self._unsaid.discard(key)
                 return _Carried(observed, known, planned, Outcome())
             outcome = await self._writer.carry_out(observed, planned.changes)
             if not outcome.changed:
@@ -239,11 +240,10 @@ class Reconciler:
             scaled = await self._writer.scale(observed, scale)
             failure, changed = outcome.failure or scaled.failure, outcome.changed or scaled.changed
             outcome = Outcome(failure=failure, changed=changed)
-        if outcome.failure is None and key not in self._unsaid:
+        if outcome.failure is None and not outcome.changed and key not in self._unsaid:
             self._unsaid.add(key)
             self._failures.pop(key, None)
             return None
-        self._unsaid.discard(key)
         observed = replace(
             self._observer.observe(self._newest(service)), unsure=observed.unsure, scalers=observed.scalers
         )

@@ -27,8 +27,8 @@ _AT_ONCE, _CONFLICT_SECONDS = 0.0, 1.0
 _MOMENT_SECONDS = 1.0
 """How long a status waits that only tells how far it is: what a controller says next comes within, and is one write."""
 
-_AGAIN_SECONDS = 2.0
-"""When a status is looked at again of which something else was stored: by a webhook, say, or an older CRD."""
+_AGAIN_SECONDS, _REFUSED_SECONDS = 2.0, 30.0
+"""When a status is looked at again of which something else was stored, as by a webhook; and one that was refused."""
 
 _WORDS = 512
 
@@ -74,7 +74,7 @@ class Speaker:
         except Invalid as error:
             self._damper.count(whose, content)  # as often as another one, until the CRD takes it
             if await self._say_refused(observed, desired, error):
-                return _AGAIN_SECONDS
+                return _REFUSED_SECONDS
             raise Transient(f"status of {ref}: {error}") from error
         self._damper.count(whose, content)
         was, ready = _ready(before), _ready(after)
@@ -83,7 +83,9 @@ class Speaker:
             await self._kube.record_event(
                 observed.service, reason=ready["reason"], message=ready["message"] or ready["reason"], warning=warning
             )
-        return None if stored.get("status") == after else _AGAIN_SECONDS
+        # Where nothing else was stored than before, as by a CRD that does not know a field, it would be for ever.
+        differs = stored.get("status") != after and stored["metadata"]["resourceVersion"] != observed.version
+        return _AGAIN_SECONDS if differs else None
 
     def forget(self, ref: Ref) -> None:
         """Nothing is to be said of this ModelService any more."""

@@ -135,6 +135,8 @@ class WorkQueue(Generic[K]):
             self._promote()
             if any(lanes := self._lanes[: Lane.ASKED + 1] if asked else self._lanes):
                 return self._take(lanes)
+            if asked and (any(self._lanes) or self._watchman is None):
+                self._wake()  # who took what was asked for may have been woken for something else
             await self._wait(asked=asked)
 
     def done(self, key: K) -> None:
@@ -202,7 +204,7 @@ class WorkQueue(Generic[K]):
     def _wake(self, *, asked: bool = False) -> None:
         """Have one who waits look for a key; what was asked for is for who takes nothing else, if that one waits.
 
-        As many are woken as there are keys, so each may take any of them.
+        As many are woken as there are keys, so each may take any of them that it takes at all.
         """
         if waiting := self._waiting[asked] or self._waiting[False]:
             waiting.pop().set()

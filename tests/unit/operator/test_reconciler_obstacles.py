@@ -71,6 +71,44 @@ def test_what_is_written_is_said_in_a_look_of_its_own_soon() -> None:
     assert world.ready() == ("False", "Deploying")
 
 
+def test_each_change_of_a_spec_is_written_before_it_is_said() -> None:
+    world = World()
+    world.serve()
+    for replicas in (2, 3):
+        world.service(serving={"replicas": replicas})
+        assert world.look() == WRITTEN_SECONDS
+        assert world.one(DEPLOYMENT)["spec"]["replicas"] == replicas
+        world.look()
+        assert world.status()["observedGeneration"] == generation(world)
+
+
+def test_what_happens_between_a_write_and_the_look_that_says_it_is_said() -> None:
+    world = World()
+    world.serve()
+    world.service(serving={"replicas": 2})
+    assert world.look() == WRITTEN_SECONDS
+    world.service(training={"epochs": 0})
+    world.look()
+    assert world.ready() == ("False", "InvalidSpec")
+    world.service(serving={"replicas": 3})
+    world.settle()
+    world.service(serving={"replicas": 4})
+    assert world.look() == WRITTEN_SECONDS, "what was not said before the invalid spec is forgotten"
+
+
+def test_what_was_written_is_said_in_the_end_whoever_comes_between() -> None:
+    world = World()
+    world.serve()
+    world.service(serving={"replicas": 2})
+    assert world.look() == WRITTEN_SECONDS
+    world.kube.failures = {("status", "ModelService"): Conflict("somebody wrote")}
+    world.look()
+    world.kube.failures = {}
+    world.service(serving={"replicas": 3})
+    world.look()
+    assert world.status()["observedGeneration"] == generation(world), "no second pass in a row ends without a word"
+
+
 def test_a_write_that_is_refused_is_said_at_once() -> None:
     world = World()
     world.serve()
@@ -93,12 +131,12 @@ def test_a_write_that_comes_to_nothing_is_looked_at_again_until_it_is_said(monke
 
     monkeypatch.setattr(world.kube, "apply", swallowed)
     world.service(serving={"tolerations": [{"key": "gpu", "operator": "Exists"}]})
-    said, generation = [], world.kube.objects[Ref(MODEL_SERVICE, *world.key)]["metadata"]["generation"]
+    said = []
     for _ in range(6):
         again = world.look()
         assert again is not None
         world.clock.seconds += again
-        said.append((world.ready(), world.status()["observedGeneration"] == generation))
+        said.append((world.ready(), world.status()["observedGeneration"] == generation(world)))
     assert [of_this_spec for _, of_this_spec in said[:2]] == [False, True], "no two passes in a row say nothing"
     assert said[-1] == (("False", "FoughtOver"), True)
 
@@ -403,3 +441,9 @@ def test_in_a_namespace_that_is_deleted_nobody_is_sent_for_a_quota() -> None:
     assert world.ready() == ("False", "NamespaceTerminating")
     assert world.condition("Ready")["message"] == "namespace default is being deleted: nothing new can be made in it"
     assert world.condition("Progressing")["status"] == "False"
+
+
+def generation(world: World) -> int:
+    """Of the spec as it was applied last."""
+    applied: int = world.kube.objects[Ref(MODEL_SERVICE, *world.key)]["metadata"]["generation"]
+    return applied

@@ -13,7 +13,6 @@ from modelservice_operator.kinds import MODEL_SERVICE
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.feed import Feed
-from modelservice_operator.machinery.keep import without
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.saying import Speaker
 from modelservice_operator.watches import WATCHES
@@ -61,6 +60,17 @@ def test_a_newer_version_that_a_conflict_brings_is_told_to_whom_it_concerns() ->
     assert set(told) == {Key("n", "model-0"), Key("n", "model-1")}
 
 
+def test_a_status_that_is_refused_is_said_again_in_a_while() -> None:
+    clock = FakeClock()
+    kube = FakeKube(clock)
+    kube.refuse_status = lambda status: "no such field" if "progress" in status else None
+    cache = kube.memory = Cache(WATCHES)
+    speaker = Speaker(
+        kube=kube, feed=Feed(cache=cache, on_change=lambda *_: None), clock=clock, damper=Damper(clock=clock)
+    )
+    assert asyncio.run(_say(speaker, _service(kube, 0), "50 %")) == 30.0
+
+
 def test_a_status_of_which_something_else_is_stored_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     kube = FakeKube(clock)
@@ -71,12 +81,14 @@ def test_a_status_of_which_something_else_is_stored_is_looked_at_again(monkeypat
     assert asyncio.run(_say(speaker, _service(kube, 0), "50 %")) is None
     apply_status = kube.apply_status
 
-    async def pruned(obj: Object) -> Object:
-        """As by a CRD that does not know a field."""
-        return await apply_status({**obj, "status": without(obj["status"], "progress")})
+    async def rounded(obj: Object) -> Object:
+        """As by a webhook."""
+        return await apply_status({**obj, "status": {**obj["status"], "progress": "0 %"}})
 
-    monkeypatch.setattr(kube, "apply_status", pruned)
+    monkeypatch.setattr(kube, "apply_status", rounded)
     assert asyncio.run(_say(speaker, _service(kube, 1), "50 %")) == 2.0
+    stored = kube.objects[Ref(MODEL_SERVICE, "n", "model-1")]
+    assert asyncio.run(_say(speaker, stored, "50 %")) is None, "or a converged cluster would be written for ever"
 
 
 def _service(kube: FakeKube, number: int, spec: Object | None = None) -> Object:

@@ -200,6 +200,29 @@ async def test_of_many_who_wait_few_are_woken(
     assert sum(worker.done() for worker in workers) == 15
 
 
+@pytest.mark.parametrize("due", [True, False])
+async def test_what_only_some_may_take_is_left_to_nobody(queue: WorkQueue[str], clock: FakeClock, due: bool) -> None:
+    """One is woken for a key that another one takes, who was woken for a key that the first does not take."""
+    only_asked = asyncio.create_task(queue.get(asked=True))
+    workers = [await take(queue) for _ in range(3)]
+    if due:
+        queue.add_after("later", 1)
+    else:
+        queue.add_in_turn("later")
+    queue.add("asked")
+    await clock.advance(1)
+    taken = [worker.result() for worker in (only_asked, *workers) if worker.done()]
+    assert sorted(taken) == ["asked", "later"]
+
+
+async def test_all_who_wait_end_with_the_queue(queue: WorkQueue[str]) -> None:
+    waiting = [asyncio.create_task(queue.get(asked=asked)) for asked in (True, True, False, False)]
+    await settle()
+    queue.shut_down()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in ended] == [ShutDown] * 4
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
 async def test_nobody_sleeps_while_there_is_something_to_take(
     queue: WorkQueue[int], clock: FakeClock, workers: int
